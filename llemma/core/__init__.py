@@ -1,0 +1,1 @@
+"""The ground floor: what every other part may import, and which imports nothing of ours."""

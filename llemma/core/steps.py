@@ -1,0 +1,235 @@
+"""Steps of work: what they are called on disk, when they are complete, and how one task of them runs.
+
+A step is a function with parameters; a task is one call of it on some input files. On disk:
+
+    <root>/<name>-v<version>-<hash of parameters>/      one folder a step
+        step.json             {name, version, function, params}
+        tasks.json            [{label, inputs: [{path, sha256}], args}]   what there is to do now
+        <task key>.<file>     each file that the task made
+        <task key>.json       the task's record, renamed into place last: the task is complete when it is there
+
+The key of a task is a hash of what its inputs hold and of its arguments. So a changed parameter is a new folder,
+a changed or added input is a new key beside the old ones, and nothing that is complete is done again.
+Whoever runs tasks (a process pool, Ray, Slurm) needs the step's folder and the task's number, nothing else.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+import shutil
+import tempfile
+import time
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from llemma.core.errors import DamagedFileError, InputError
+from llemma.core.files import (
+    TEMPORARY_PREFIX,
+    read_json,
+    sha256_file,
+    stable_hash,
+    sync_file,
+    sync_folder,
+    write_json,
+)
+
+_KEY_DIGITS = 16  # of blake2b: a collision within one step needs some 2**32 tasks
+
+
+@dataclass(frozen=True, kw_only=True)
+class Step:
+    """A pure function of (params, task), named `package.module:function`; raise `version` when its output changes."""
+
+    name: str
+    version: int
+    function: str
+    params: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def directory_name(self) -> str:
+        """Name of the folder: the step's name, version and a hash of its parameters."""
+        return f"{self.name}-v{self.version}-{stable_hash([self.function, self.params])[:_KEY_DIGITS]}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class InputFile:
+    """A file (or URL) that a task reads, and the hash of what it holds."""
+
+    path: str
+    sha256: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Task:
+    """One call of a step's function."""
+
+    inputs: tuple[InputFile, ...]
+    label: str = ""
+    args: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def key(self) -> str:
+        """Names the task's files. Where its inputs lie does not count, what they hold does."""
+        return stable_hash([[item.sha256 for item in self.inputs], self.args])[:_KEY_DIGITS]
+
+
+@dataclass(frozen=True, kw_only=True)
+class OutputFile:
+    """A file that a task made; `name` is what the step's function called it."""
+
+    name: str
+    path: str
+    bytes: int
+    sha256: str
+
+    def as_input(self) -> InputFile:
+        """This file as the input of a later step."""
+        return InputFile(path=self.path, sha256=self.sha256)
+
+
+@dataclass(frozen=True, kw_only=True)
+class TaskRecord:
+    """What a finished task read, made and counted."""
+
+    key: str
+    label: str
+    inputs: tuple[InputFile, ...]
+    outputs: tuple[OutputFile, ...]
+    counts: dict[str, Any]
+    seconds: float
+
+    def output(self, name: str) -> OutputFile:
+        """The output of that name. Raises KeyError if the task made none."""
+        for item in self.outputs:
+            if item.name == name:
+                return item
+        raise KeyError(f"task {self.label or self.key} made no '{name}'")
+
+
+class StepDirectory:
+    """A step's folder: its tasks, which of them are complete, and running one of them."""
+
+    def __init__(self, path: Path, step: Step, tasks: tuple[Task, ...]) -> None:
+        self.path = path
+        self.step = step
+        self.tasks = tasks
+
+    @classmethod
+    def create(cls, root: str | Path, step: Step, tasks: Sequence[Task]) -> StepDirectory:
+        """Makes the folder or takes the one that is there, and writes down what there is to do now."""
+        keys = [task.key for task in tasks]
+        if len(set(keys)) != len(keys):
+            twice = next(task for task in tasks if keys.count(task.key) > 1)
+            raise InputError(f"step {step.name}: two tasks have the same inputs ({twice.label or twice.key}): drop one")
+        path = Path(root) / step.directory_name
+        path.mkdir(parents=True, exist_ok=True)
+        write_json(path / "step.json", asdict(step))
+        write_json(path / "tasks.json", [asdict(task) for task in tasks])
+        return cls(path, step, tuple(tasks))
+
+    @classmethod
+    def open(cls, path: str | Path) -> StepDirectory:
+        """The step in a folder. Raises InputError or DamagedFileError if there is none."""
+        path = Path(path)
+        try:
+            step = Step(**read_json(path / "step.json"))
+            tasks = tuple(
+                Task(inputs=tuple(InputFile(**item) for item in task["inputs"]), label=task["label"], args=task["args"])
+                for task in read_json(path / "tasks.json")
+            )
+        except (TypeError, KeyError) as error:
+            raise DamagedFileError(f"{path}: step.json or tasks.json is not what a step writes ({error})") from None
+        return cls(path, step, tasks)
+
+    def is_complete(self, number: int) -> bool:
+        """True if that task's record stands in the folder."""
+        return self._record_path(number).exists()
+
+    def missing(self) -> list[int]:
+        """Numbers of the tasks that are still to be run."""
+        present = set(os.listdir(self.path))
+        return [number for number, task in enumerate(self.tasks) if f"{task.key}.json" not in present]
+
+    def record(self, number: int) -> TaskRecord:
+        """The record of a complete task, with paths into this folder wherever it lies now."""
+        value = read_json(self._record_path(number))
+        try:
+            outputs = tuple(
+                OutputFile(name=o["name"], path=str(self.path / o["path"]), bytes=o["bytes"], sha256=o["sha256"])
+                for o in value["outputs"]
+            )
+            inputs = tuple(InputFile(**item) for item in value["inputs"])
+            return TaskRecord(
+                key=value["key"],
+                label=value["label"],
+                inputs=inputs,
+                outputs=outputs,
+                counts=value["counts"],
+                seconds=value["seconds"],
+            )
+        except (TypeError, KeyError) as error:
+            raise DamagedFileError(f"{self._record_path(number)}: not a task's record ({error})") from None
+
+    def records(self) -> list[TaskRecord]:
+        """The records of all tasks, which must be complete."""
+        return [self.record(number) for number in range(len(self.tasks))]
+
+    def run_task(self, number: int) -> TaskRecord:
+        """Runs one task, unless it is complete. After an error or a kill nothing of it counts as done."""
+        if self.is_complete(number):
+            return self.record(number)
+        task = self.tasks[number]
+        function = resolve_function(self.step.function)
+        scratch = Path(tempfile.mkdtemp(prefix=f"{TEMPORARY_PREFIX}{task.key}-", dir=self.path))
+        try:
+            started = time.perf_counter()
+            counts = function(self.step.params, task, scratch)
+            seconds = time.perf_counter() - started
+            outputs = []
+            for file in sorted(scratch.iterdir()):
+                sync_file(file)
+                final = f"{task.key}.{file.name}"
+                outputs.append({"name": file.name, "path": final, **_measure(file)})
+                os.replace(file, self.path / final)
+            sync_folder(self.path)
+            write_json(
+                self._record_path(number),
+                {
+                    "key": task.key,
+                    "label": task.label,
+                    "inputs": [asdict(item) for item in task.inputs],
+                    "outputs": outputs,
+                    "counts": dict(counts or {}),
+                    "seconds": round(seconds, 3),
+                },
+            )
+        finally:
+            shutil.rmtree(scratch, ignore_errors=True)
+        return self.record(number)
+
+    def clean(self) -> None:
+        """Removes what killed tasks left behind. Only while nobody runs tasks of this step."""
+        for leftover in self.path.glob(f"{TEMPORARY_PREFIX}*"):
+            if leftover.is_dir():
+                shutil.rmtree(leftover, ignore_errors=True)
+            else:
+                leftover.unlink(missing_ok=True)
+
+    def _record_path(self, number: int) -> Path:
+        return self.path / f"{self.tasks[number].key}.json"
+
+
+def resolve_function(name: str) -> Any:
+    """The function that `package.module:function` names."""
+    module_name, _, function_name = name.partition(":")
+    try:
+        return getattr(importlib.import_module(module_name), function_name)
+    except (ImportError, AttributeError) as error:
+        raise InputError(f"step function {name}: cannot be found ({error})") from None
+
+
+def _measure(file: Path) -> dict[str, Any]:
+    return {"bytes": file.stat().st_size, "sha256": sha256_file(file)}

@@ -1,0 +1,125 @@
+"""Step identity, completion and resumption."""
+
+from __future__ import annotations
+
+import importlib.util
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from llemma.core.errors import DamagedFileError, InputError
+from llemma.core.files import sha256_file
+from llemma.core.steps import InputFile, Step, StepDirectory, Task
+
+FUNCTIONS = Path(__file__).with_name("step_functions.py")
+
+
+@pytest.fixture(autouse=True)
+def _functions_can_be_imported(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(FUNCTIONS.parent))
+    assert importlib.util.find_spec("step_functions")
+
+
+def upper(prefix: str = ">") -> Step:
+    return Step(name="upper", version=1, function="step_functions:copy_upper", params={"prefix": prefix})
+
+
+def task_of(folder: Path, *names: str) -> Task:
+    inputs = tuple(InputFile(path=str(folder / name), sha256=sha256_file(folder / name)) for name in names)
+    return Task(inputs=inputs, label=",".join(names))
+
+
+@pytest.fixture
+def raw(tmp_path: Path) -> Path:
+    folder = tmp_path / "raw"
+    folder.mkdir()
+    for name in ("a", "b", "c"):
+        (folder / name).write_text(f"text {name}")
+    return folder
+
+
+def test_step_run_twice_does_its_work_once(tmp_path: Path, raw: Path) -> None:
+    step = StepDirectory.create(tmp_path / "steps", upper(), [task_of(raw, "a"), task_of(raw, "b", "c")])
+    assert step.missing() == [0, 1]
+    first = step.run_task(0)
+    assert step.missing() == [1] and step.is_complete(0)
+    (raw / "a").write_text("changed behind our back")
+    again = StepDirectory.open(step.path).run_task(0)
+    assert again == first and first.counts == {"characters": 6}
+    assert Path(first.output("text.txt").path).read_text() == ">TEXT A"
+    assert first.output("length.txt").sha256 == sha256_file(first.output("length.txt").path)
+
+
+def test_step_with_an_added_input_redoes_only_what_depends_on_it(tmp_path: Path, raw: Path) -> None:
+    root = tmp_path / "steps"
+    StepDirectory.create(root, upper(), [task_of(raw, "a")]).run_task(0)
+    wider = StepDirectory.create(root, upper(), [task_of(raw, "a"), task_of(raw, "b")])
+    assert wider.missing() == [1]
+
+
+def test_step_with_a_changed_parameter_or_version_lies_in_another_folder() -> None:
+    names = {
+        upper("x").directory_name,
+        upper("y").directory_name,
+        Step(name="upper", version=2, function="step_functions:copy_upper", params={"prefix": "x"}).directory_name,
+    }
+    assert len(names) == 3
+
+
+def test_task_key_depends_on_what_inputs_hold_and_not_on_where_they_lie() -> None:
+    here = Task(inputs=(InputFile(path="/a", sha256="1" * 64),))
+    there = Task(inputs=(InputFile(path="/b", sha256="1" * 64),), label="moved")
+    other = Task(inputs=(InputFile(path="/a", sha256="2" * 64),))
+    assert here.key == there.key != other.key
+
+
+def test_task_that_fails_leaves_nothing_that_counts_as_done(tmp_path: Path, raw: Path) -> None:
+    broken = Step(name="broken", version=1, function="step_functions:fail_half_way", params={"how": "raise"})
+    step = StepDirectory.create(tmp_path, broken, [task_of(raw, "a")])
+    with pytest.raises(RuntimeError, match="half way"):
+        step.run_task(0)
+    assert step.missing() == [0]
+    assert {path.name for path in step.path.iterdir()} == {"step.json", "tasks.json"}
+
+
+def test_task_killed_half_way_is_run_again_and_its_leftovers_are_cleaned(tmp_path: Path, raw: Path) -> None:
+    broken = Step(name="broken", version=1, function="step_functions:fail_half_way", params={"how": "kill"})
+    step = StepDirectory.create(tmp_path, broken, [task_of(raw, "a")])
+    program = "import sys; from llemma.core.steps import StepDirectory; StepDirectory.open(sys.argv[1]).run_task(0)"
+    environment = {"PYTHONPATH": ":".join(filter(None, [str(FUNCTIONS.parent), *sys.path]))}
+    result = subprocess.run([sys.executable, "-c", program, str(step.path)], env=environment, check=False)
+    assert result.returncode == -9
+    assert step.missing() == [0]
+    assert len(list(step.path.iterdir())) == 3
+    step.clean()
+    assert {path.name for path in step.path.iterdir()} == {"step.json", "tasks.json"}
+
+
+def test_step_moved_to_another_folder_still_finds_its_outputs(tmp_path: Path, raw: Path) -> None:
+    step = StepDirectory.create(tmp_path / "old", upper(), [task_of(raw, "a")])
+    step.run_task(0)
+    (tmp_path / "old").rename(tmp_path / "new")
+    moved = StepDirectory.open(tmp_path / "new" / step.path.name)
+    assert Path(moved.record(0).output("text.txt").path).exists()
+
+
+def test_step_folder_that_is_missing_or_damaged_is_named(tmp_path: Path, raw: Path) -> None:
+    with pytest.raises(InputError, match=r"step\.json"):
+        StepDirectory.open(tmp_path / "none")
+    step = StepDirectory.create(tmp_path, upper(), [task_of(raw, "a")])
+    (step.path / "tasks.json").write_text("[{}]")
+    with pytest.raises(DamagedFileError, match=r"tasks\.json"):
+        StepDirectory.open(step.path)
+
+
+def test_step_with_the_same_input_in_two_tasks_is_refused(tmp_path: Path, raw: Path) -> None:
+    with pytest.raises(InputError, match="same inputs"):
+        StepDirectory.create(tmp_path, upper(), [task_of(raw, "a"), task_of(raw, "a")])
+
+
+def test_step_function_that_does_not_exist_is_named(tmp_path: Path, raw: Path) -> None:
+    missing = Step(name="x", version=1, function="step_functions:nothing")
+    with pytest.raises(InputError, match="step_functions:nothing"):
+        StepDirectory.create(tmp_path, missing, [task_of(raw, "a")]).run_task(0)
