@@ -212,9 +212,11 @@ def check_config(yaml_file: YamlFile, model: type[C]) -> C:
         raise ConfigError(sorted(unique, key=lambda problem: problem.line or 0)) from None
 
 
-def describe_invalid(path: str, model: type[pydantic.BaseModel], error: pydantic.ValidationError) -> ConfigError:
+def describe_invalid(
+    path: str, value: Any, model: type[pydantic.BaseModel], error: pydantic.ValidationError
+) -> ConfigError:
     """A pydantic error over a value that has no lines (JSON), as our ConfigError."""
-    whole = YamlFile(path, {}, {})
+    whole = YamlFile(path, value, {})
     return ConfigError([_describe(whole, model, detail) for detail in error.errors(include_url=False)])
 
 

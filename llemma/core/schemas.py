@@ -31,7 +31,7 @@ def read_model(path: str | Path, model: type[M]) -> M:
     try:
         return model.model_validate(value)
     except pydantic.ValidationError as error:
-        raise describe_invalid(str(path), model, error) from None
+        raise describe_invalid(str(path), value, model, error) from None
 
 
 def read_lines(path: str | Path, model: type[M]) -> Iterator[M]:
