@@ -19,4 +19,4 @@ COMMANDS = {
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs the program and returns its exit code."""
-    return run_program("llemma", __doc__.removeprefix("The program `llemma`: "), COMMANDS, argv)
+    return run_program("llemma", "Continued pretraining for mathematics, from plan to report.", COMMANDS, argv)
