@@ -1,0 +1,1 @@
+"""Checkpoints between Hugging Face's layout and GPT-NeoX's: `llemma convert`."""

@@ -1,0 +1,1 @@
+"""Text on the ground floor: tokenizers, their export to Hugging Face's format, and proofs that ids are equal."""

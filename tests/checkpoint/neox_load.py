@@ -1,0 +1,64 @@
+"""Loads a converted checkpoint with a GPT-NeoX checkout on the CPU and writes the logits it computes.
+
+Run under torchrun, one process per tensor-parallel rank, inside the checkout, by test_neox_itself.py:
+    neox_load.py NEOX.yml TOKENS.pt LOGITS.pt
+NeoX's files are unchanged. It calls CUDA in a few places whether there is one or not; those calls get stand-ins here.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import Any
+
+os.environ["DS_ACCELERATOR"] = "cpu"
+
+import deepspeed
+import torch
+
+
+def stand_in_for_cuda() -> None:
+    cuda = torch.cuda
+    cuda.is_available = lambda: True
+    cuda.device_count = lambda: int(os.environ["LOCAL_WORLD_SIZE"])
+    cuda.current_device = lambda: "cpu"
+    cuda.set_device = lambda *_: None
+    cuda.synchronize = lambda *_: None
+    cuda.get_rng_state = lambda *_: torch.get_rng_state()
+    cuda.set_rng_state = lambda state, *_: torch.set_rng_state(state)
+    cuda.manual_seed = lambda seed: torch.manual_seed(seed)
+    for name in ("memory_allocated", "max_memory_allocated", "memory_reserved", "max_memory_reserved"):
+        setattr(cuda, name, lambda *_: 0)
+    for name in ("Float", "Long", "Int", "Half", "Byte"):
+        setattr(cuda, f"{name}Tensor", getattr(torch, f"{name}Tensor"))
+    torch.Tensor.cuda = lambda self, *_, **__: self
+    torch.nn.Module.cuda = lambda self, *_, **__: self
+    deepspeed.ops.adam.FusedAdam = lambda parameters, **options: torch.optim.AdamW(parameters, lr=1e-4)
+
+
+def main(config: str, tokens_path: str, logits_path: str) -> None:
+    stand_in_for_cuda()
+    sys.path.insert(0, os.getcwd())
+    from megatron import mpu
+    from megatron.initialize import initialize_megatron
+    from megatron.neox_arguments import NeoXArgs
+    from megatron.training import setup_model_and_optimizer
+
+    neox_args: Any = NeoXArgs.from_ymls([config])
+    neox_args.configure_distributed_args()
+    neox_args.build_tokenizer = lambda: None
+    initialize_megatron(neox_args=neox_args)
+    model, _, _, _ = setup_model_and_optimizer(neox_args=neox_args, use_cache=False, iteration=None)
+    model.eval()
+    tokens = torch.load(tokens_path)
+    length = tokens.shape[1]
+    mask = torch.ones(1, 1, length, length).triu(1).bool()
+    with torch.no_grad():
+        logits = model((tokens, torch.arange(length)[None].expand_as(tokens), mask))
+    logits = mpu.gather_from_model_parallel_region(logits)
+    if torch.distributed.get_rank() == 0:
+        torch.save(logits.float(), logits_path)
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:4])
