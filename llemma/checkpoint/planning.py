@@ -126,8 +126,6 @@ def plan_conversion(request: Request) -> Conversion:
     else:
         source, earlier = _open_neox(request, earlier)
         extras = request.hf_files or source.place.parent / HF_FOLDER
-        if request.hf_files is None and source.place == request.source:
-            extras = request.source.parent / HF_FOLDER
     facts = source.facts()
     given = _given_config(extras, source.architecture)
     rope = change_base(source.architecture.rope_base, request.rope_base)
@@ -136,6 +134,9 @@ def plan_conversion(request: Request) -> Conversion:
     warnings = []
     if not any(path.name.startswith("tokenizer") for path in carried):
         warnings.append(f"no tokenizer files in {extras}: none go with the weights (name a folder with --hf-files)")
+    named = architecture_from_hf(given, str(extras / CONFIG_NAME)).rope_base if given is not None else None
+    if source_layout == "neox" and named not in (None, architecture.rope_base):
+        warnings.append(f"{extras / CONFIG_NAME} has the RoPE base {named:g}; {architecture.rope_base:g} is written")
     layout: Layout | None = None
     divisible_by, values = 1, dict[str, Any]()
     if target_layout == "neox":

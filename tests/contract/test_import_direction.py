@@ -28,7 +28,7 @@ ALLOWED: dict[str, tuple[set[str], set[str]]] = {
     "llemma.checkpoint": (GROUND | {"llemma.neox", "llemma.rope", "llemma.guard"}, {"sympy", "ray"}),
     "llemma.train": (GROUND | FIRST | {"llemma.plan", "llemma.checkpoint"}, {"sympy", "ray"}),
     "llemma.report": (GROUND, HEAVY),
-    "llemma.demo": (GROUND | {"llemma.stages", "neox_configs"}, {"sympy", "ray"}),
+    "llemma.demo": (GROUND | {"llemma.neox", "neox_configs"}, {"sympy", "ray"}),
     "llemma.cli": (GROUND, HEAVY),
     "llemma.__main__": ({"llemma.cli"}, HEAVY),
     "proof_pile": (GROUND, {"torch", "transformers", "sympy"}),

@@ -1,0 +1,193 @@
+"""The task files of this package, all read and checked before any of them is used.
+
+lm-eval passes silently over a task file that is broken or ends in .yml, and lets one task replace another of the
+same name. Here the same is an error that names the file.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from eval_tasks.benchmarks import BENCHMARKS
+from llemma.core.errors import ConfigError, InputError, Problem
+
+TASKS_DIR = Path(__file__).parent / "tasks"
+PREFIX = "llemma_"
+_NOT_TASKS = ("prompt.yml",)
+_TASK_KEYS = frozenset(
+    {"include", "task", "tag", "custom_dataset", "dataset_kwargs", "test_split", "output_type", "doc_to_text"}
+    | {"doc_to_target", "fewshot_config", "num_fewshot", "generation_kwargs", "process_results", "metric_list"}
+    | {"metadata"}
+)
+_GROUP_KEYS = frozenset(("group", "task", "aggregate_metric_list", "metadata"))
+
+
+@dataclass(frozen=True, kw_only=True)
+class TaskFile:
+    """One task: its name, its file, and the benchmark subset that it asks."""
+
+    name: str
+    path: Path
+    benchmark: str
+    subset: str
+    num_fewshot: int
+    version: str
+    temperature: float
+    top_p: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Catalog:
+    """All tasks and groups by name; a group names its tasks."""
+
+    tasks: Mapping[str, TaskFile]
+    groups: Mapping[str, tuple[str, ...]]
+
+    def resolve(self, names: Sequence[str]) -> tuple[str, ...]:
+        """Task names for what a person asked, groups expanded, in order and each once.
+
+        The prefix `llemma_` may be left out. Raises InputError for unknown names, with the nearest known ones.
+        """
+        found: dict[str, None] = {}
+        unknown: list[str] = []
+        for name in names:
+            full = name if name.startswith(PREFIX) else PREFIX + name
+            if full in self.groups:
+                found.update(dict.fromkeys(self.groups[full]))
+            elif full in self.tasks:
+                found[full] = None
+            else:
+                unknown.append(self._describe_unknown(name, full))
+        if unknown:
+            raise InputError("\n".join(unknown))
+        if not found:
+            raise InputError("no tasks given: name at least one, for example  --tasks builtin")
+        return tuple(found)
+
+    def _describe_unknown(self, name: str, full: str) -> str:
+        known = [*self.groups, *self.tasks]
+        near = difflib.get_close_matches(full, known, n=2, cutoff=0.6)
+        hint = " or ".join(f"'{item.removeprefix(PREFIX)}'" for item in near)
+        remedy = f"did you mean {hint}?" if near else "see  python -m eval_tasks list"
+        return f"there is no task '{name}': {remedy}"
+
+
+class _Loader(yaml.SafeLoader):
+    """Safe YAML in which lm-eval's `!function a.b.c` is kept as the text a.b.c."""
+
+
+_Loader.add_constructor("!function", lambda loader, node: str(node.value))
+
+
+def read_catalog(folder: Path = TASKS_DIR) -> Catalog:
+    """Reads every task file below a folder. Raises ConfigError with the problems of all of them."""
+    tasks: dict[str, TaskFile] = {}
+    groups: dict[str, tuple[str, ...]] = {}
+    problems: list[Problem] = []
+    for path in sorted(folder.rglob("*.y*ml")):
+        if path.name in _NOT_TASKS:
+            continue
+        try:
+            if path.suffix != ".yaml":
+                raise _FileError("lm-eval passes over files that end in .yml: rename it to .yaml")
+            value = _read(path)
+            if "group" in value:
+                name, members = _group(value)
+                _refuse_double(name, tasks, groups)
+                groups[name] = members
+            else:
+                task = _task(path, value)
+                _refuse_double(task.name, tasks, groups)
+                tasks[task.name] = task
+        except _FileError as fault:
+            problems.append(Problem(str(path), fault.line, str(fault)))
+    for name, members in groups.items():
+        for member in sorted(set(members) - set(tasks)):
+            problems.append(Problem(str(folder), None, f"the group '{name}' names the unknown task '{member}'"))
+    if problems:
+        raise ConfigError(problems)
+    return Catalog(tasks=tasks, groups=groups)
+
+
+class _FileError(Exception):
+    def __init__(self, message: str, line: int | None = None) -> None:
+        super().__init__(message)
+        self.line = line
+
+
+def _read(path: Path, above: tuple[Path, ...] = ()) -> dict[str, Any]:
+    if path in above:
+        raise _FileError("includes itself")
+    try:
+        value = yaml.load(path.read_text(encoding="utf-8"), Loader=_Loader)  # our loader is a safe one
+    except FileNotFoundError:
+        raise _FileError(f"the included file {path.name} does not exist") from None
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        mark = getattr(error, "problem_mark", None)
+        reason = getattr(error, "problem", None) or str(error)
+        raise _FileError(f"not valid YAML: {reason}", None if mark is None else mark.line + 1) from None
+    if not isinstance(value, dict):
+        raise _FileError("must hold a mapping with the keys of an lm-eval task")
+    included: dict[str, Any] = {}
+    if "include" in value:
+        included = _read((path.parent / str(value["include"])).resolve(), (*above, path))
+    return {**included, **value}
+
+
+def _check_keys(value: Mapping[str, Any], known: frozenset[str]) -> None:
+    for key in value:
+        if key not in known:
+            near = difflib.get_close_matches(str(key), known, n=1)
+            raise _FileError(f"unknown key '{key}'" + (f" (did you mean '{near[0]}'?)" if near else ""))
+
+
+def _refuse_double(name: str, tasks: Iterable[str], groups: Iterable[str]) -> None:
+    if name in (*tasks, *groups):
+        raise _FileError(f"the name '{name}' is already that of another file")
+
+
+def _checked_name(name: object) -> str:
+    if not isinstance(name, str) or not name.startswith(PREFIX):
+        raise _FileError(f"the name {name!r} must begin with '{PREFIX}', or lm-eval's own task could be replaced by it")
+    return name
+
+
+def _group(value: Mapping[str, Any]) -> tuple[str, tuple[str, ...]]:
+    _check_keys(value, _GROUP_KEYS)
+    members = value.get("task")
+    if not isinstance(members, list) or not members or not all(isinstance(item, str) for item in members):
+        raise _FileError("the group's 'task' must be a list of task names")
+    return _checked_name(value["group"]), tuple(members)
+
+
+def _task(path: Path, value: Mapping[str, Any]) -> TaskFile:
+    _check_keys(value, _TASK_KEYS)
+    for key in ("task", "custom_dataset", "dataset_kwargs", "num_fewshot", "generation_kwargs", "metadata"):
+        if key not in value:
+            raise _FileError(f"the key '{key}' is missing")
+    source, metadata = value["dataset_kwargs"], value["metadata"]
+    benchmark = source.get("benchmark") if isinstance(source, dict) else None
+    if not isinstance(benchmark, str) or benchmark not in BENCHMARKS:
+        raise _FileError(f"dataset_kwargs.benchmark is {benchmark!r}, known are {', '.join(BENCHMARKS)}")
+    if source.get("subset") not in BENCHMARKS[benchmark].subsets:
+        known = ", ".join(BENCHMARKS[benchmark].subsets)
+        raise _FileError(f"dataset_kwargs.subset is {source.get('subset')!r}, '{benchmark}' has {known}")
+    try:
+        return TaskFile(
+            name=_checked_name(value["task"]),
+            path=path,
+            benchmark=benchmark,
+            subset=source["subset"],
+            num_fewshot=int(value["num_fewshot"]),
+            version=str(metadata["version"]),
+            temperature=float(metadata["sampling_temperature"]),
+            top_p=float(metadata["sampling_top_p"]),
+        )
+    except (KeyError, TypeError, ValueError) as error:
+        raise _FileError(f"metadata or num_fewshot is wrong or missing ({type(error).__name__}: {error})") from None

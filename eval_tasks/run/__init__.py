@@ -1,0 +1,1 @@
+"""Runs a model over benchmarks and scores what it says."""

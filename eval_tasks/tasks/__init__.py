@@ -1,0 +1,1 @@
+"""The benchmarks: a folder each, with lm-eval YAML files, prompts and a README."""

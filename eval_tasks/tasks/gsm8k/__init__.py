@@ -1,0 +1,1 @@
+"""GSM8K with eight worked examples."""

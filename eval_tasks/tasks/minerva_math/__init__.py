@@ -1,0 +1,1 @@
+"""MATH and MATH-500 with the four Minerva examples."""

@@ -1,0 +1,89 @@
+"""The command lines of a launch, and running one: signals passed on, the exit code handed back."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import FrameType
+
+from llemma.launch.preflight import LaunchStage
+
+_PASSED_ON = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Command:
+    """One process to run: its words, and what it adds to the environment."""
+
+    words: tuple[str, ...]
+    environment: Mapping[str, str] = field(default_factory=dict)
+
+    def __str__(self) -> str:
+        assigned = [f"{name}={shlex.quote(value)}" for name, value in self.environment.items()]
+        return " ".join([*assigned, shlex.join(self.words)])
+
+
+def embedded_command(run: Path) -> Command:
+    """The embedded trainer over all stages of a run."""
+    return Command(words=(sys.executable, "-m", "llemma", "train", str(run)))
+
+
+def neox_command(
+    stage: LaunchStage, neox_dir: Path, python: str, repairs: Sequence[str], before: LaunchStage | None = None
+) -> Command:
+    """torchrun of our entry in a checkout, for one stage on this host; `before` is the stage that it starts from."""
+    package_root = str(Path(__file__).resolve().parents[2])
+    search = dict.fromkeys([package_root, *os.environ.get("PYTHONPATH", "").split(os.pathsep)])
+    environment = {"PYTHONPATH": os.pathsep.join(filter(None, search))}
+    if os.sep in python:
+        # NeoX compiles its index builder with whatever `python3` comes first.
+        environment["PATH"] = os.pathsep.join(filter(None, (str(Path(python).parent), os.environ.get("PATH"))))
+    words = [
+        python, "-m", "torch.distributed.run", "--standalone", "--nnodes", "1",
+        "--nproc-per-node", str(stage.config.global_num_gpus),
+        "-m", "llemma.neox_engine.entry",
+        "--neox-dir", str(neox_dir.resolve()), "--config", str(stage.config_path),
+        "--last-iteration", str(stage.config.last_iteration),
+    ]  # fmt: skip
+    if before is not None:
+        words += ["--start-from", str(before.config.save)]
+    for name in repairs:
+        words += ["--repair", name]
+    return Command(words=tuple(words), environment=environment)
+
+
+def run_command(command: Command, cwd: Path | None = None) -> int:
+    """Runs a process to its end and returns its exit code, 128 + n where signal n ended it.
+
+    Signals sent to us are passed on to it, so that it can write its checkpoint before it ends.
+    """
+    process = subprocess.Popen(
+        command.words,
+        cwd=cwd,
+        env={**os.environ, **command.environment},
+        start_new_session=True,  # a Ctrl-C on the terminal reaches it once, through us
+    )
+    with _passing_signals(process):
+        code = process.wait()
+    return code if code >= 0 else 128 - code
+
+
+@contextmanager
+def _passing_signals(process: subprocess.Popen[bytes]) -> Iterator[None]:
+    def pass_on(number: int, frame: FrameType | None) -> None:
+        if process.poll() is None:
+            process.send_signal(number)
+
+    before = {number: signal.signal(number, pass_on) for number in _PASSED_ON}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -1,0 +1,91 @@
+"""Trains one stage inside GPT-NeoX's process: `torchrun … -m llemma.neox_engine.entry --neox-dir D --config neox.yml`.
+
+Works in the user's unmodified checkout, which stands last on Python's path: its top-level packages are `megatron` and
+`eval_tasks`, and the second must never shadow ours nor ours it, so neither `eval_tasks` nor `proof_pile` is imported.
+Goes on from the stage's own checkpoints where there are any.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+from llemma.core.errors import InputError, LlemmaError
+from llemma.neox_engine.repairs import apply_repairs
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Runs one stage and returns the exit code."""
+    parser = argparse.ArgumentParser(prog="llemma.neox_engine.entry", description=(__doc__ or "").split("\n")[0])
+    parser.add_argument("--neox-dir", type=Path, required=True)
+    parser.add_argument("--config", type=Path, required=True)
+    parser.add_argument("--repair", action="append", default=[], metavar="NAME")
+    parser.add_argument("--start-from", metavar="FOLDER", help="checkpoints of the stage before")
+    parser.add_argument("--last-iteration", type=int, help="do not start again where this iteration is saved")
+    args = parser.parse_args(argv)
+    try:
+        train_stage(args.neox_dir.resolve(), args.config.resolve(), args.repair, args.last_iteration, args.start_from)
+    except LlemmaError as error:
+        print(f"error: {error}", file=sys.stderr, flush=True)
+        return error.exit_code
+    return 0
+
+
+def train_stage(
+    neox_dir: Path, config: Path, repairs: list[str], last_iteration: int | None = None, start_from: str | None = None
+) -> None:
+    """Trains one stage. Raises InputError where a checkpoint to start from is named and missing."""
+    apply_repairs(repairs, neox_dir)
+    sys.path.append(str(neox_dir))
+    os.chdir(neox_dir)
+    import yaml
+    from megatron.neox_arguments import NeoXArgs
+    from megatron.training import pretrain
+
+    values = yaml.safe_load(config.read_text(encoding="utf-8"))
+    overwritten = resume_values(values, start_from)
+    saved = saved_iteration(values.get("save"))
+    if last_iteration is not None and saved is not None and saved >= last_iteration:
+        print(f"{config}: iteration {saved} is saved, this stage is finished", flush=True)
+        return
+    neox_args = NeoXArgs.from_ymls([str(config)], overwrite_values=overwritten)
+    neox_args.configure_distributed_args()
+    neox_args.build_tokenizer()
+    neox_args.initialize_tensorboard_writer()
+    neox_args.initialize_comet()
+    pretrain(neox_args=neox_args)
+
+
+def resume_values(values: dict[str, Any], start_from: str | None = None) -> dict[str, Any]:
+    """What is overruled in a stage's keys: it goes on from its own checkpoints where there are any.
+
+    Else it starts from `start_from`, the checkpoints of the stage before, with their weights alone.
+    NeoX only warns of a `load` that does not exist and then trains random weights: here that is an InputError.
+    """
+    save, load = values.get("save"), start_from or values.get("load")
+    if saved_iteration(save) is not None:
+        return {"load": save, "finetune": False}
+    if load is not None and not (Path(load) / "latest").is_file():
+        raise InputError(f"{load}: there is no NeoX checkpoint to start from (it has no file 'latest')")
+    return {"load": start_from, "finetune": True} if start_from else {}
+
+
+def saved_iteration(folder: str | None) -> int | None:
+    """The iteration of the newest checkpoint that `latest` names, None where there is none."""
+    if folder is None:
+        return None
+    try:
+        name = (Path(folder) / "latest").read_text(encoding="utf-8").strip()
+    except OSError:
+        return None
+    digits = name.removeprefix("global_step")
+    if not digits.isdecimal() or not (Path(folder) / name).is_dir():
+        raise InputError(f"{folder}/latest: it names '{name}', which is no checkpoint of GPT-NeoX in that folder")
+    return int(digits)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

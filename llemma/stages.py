@@ -1,0 +1,164 @@
+"""What a run is, in words that no engine owns: a recipe with its list of stages, a cluster, and a compiled stage.
+
+A recipe (recipes/*.yml) names a model, a training overlay and a cluster, and lists stages. A stage may say its own
+data, tokens, sequence length, global batch size, learning-rate segment, RoPE base and objective, all in true units;
+what it leaves out is as the overlays say. A later stage begins at iteration 0 with the weights of the one before, and
+with a new optimizer unless carry_optimizer is set. The planner compiles each stage into a neox.yml and a stage.json:
+
+RUN/stages/01-<name>/stage.json   CompiledStage below: what starts from where, how far it goes, which data it draws.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import pydantic
+
+from llemma.core.config import Config
+from llemma.core.schemas import read_model, write_model
+
+Positive = Annotated[int, pydantic.Field(gt=0)]
+Name = Annotated[str, pydantic.Field(pattern=r"^[a-z0-9][a-z0-9._-]{0,63}$")]
+Precision = Literal["bfloat16", "fp16", "fp32"]
+Objective = Literal["language-modelling"]
+ENGINES = ("embedded", "neox")
+
+
+class Cluster(Config):
+    """clusters/*.yml: machines, and how a model is laid out on them."""
+
+    title: str
+    accelerator: str
+    nodes: Positive
+    gpus_per_node: Positive  # processes, on machines without a GPU
+    memory_gib: float | None = pydantic.Field(default=None, gt=0)
+    peak_tflops: dict[Precision, float] = pydantic.Field(default_factory=dict)
+    backend: Literal["nccl", "gloo"]
+    attention: Literal["flash", "global"]
+    tensor_parallel: Positive = 1
+    pipeline_parallel: int = pydantic.Field(default=0, ge=0)  # 0: NeoX without its pipeline engine
+    accumulation: Positive | None = None  # left out: what the global batch size asks for
+
+    @property
+    def num_gpus(self) -> int:
+        """GPUs (or processes) of all nodes together."""
+        return self.nodes * self.gpus_per_node
+
+    @property
+    def dp_size(self) -> int:
+        """Data-parallel size, rounded down where the parallel sizes do not divide the GPUs."""
+        return self.num_gpus // (self.tensor_parallel * max(1, self.pipeline_parallel))
+
+
+class LearningRate(Config):
+    """A learning-rate segment in iterations of its stage."""
+
+    shape: Literal["cosine", "linear", "constant"]
+    peak: float = pydantic.Field(gt=0)
+    final: float = pydantic.Field(default=0.0, ge=0)
+    warmup_iters: int = pydantic.Field(default=0, ge=0)
+    decay_iters: Positive | None = None  # left out: the length of the stage
+
+    @pydantic.model_validator(mode="after")
+    def _final_is_below_peak(self) -> LearningRate:
+        if self.final > self.peak:
+            raise ValueError(f"final is {self.final:g}, but must be at most the peak ({self.peak:g})")
+        return self
+
+
+class PlannedSource(Config):
+    """A source that a recipe plans for before its data are built; weights are relative."""
+
+    name: str
+    weight: float = pydantic.Field(gt=0)
+    tokens: Positive | None = None
+
+
+class Stage(Config):
+    """One stage of a recipe. What is left out is as the overlays say."""
+
+    name: Name
+    objective: Objective = "language-modelling"
+    data: str | None = None  # a mixture.json, relative to the recipe; left out: what --data names
+    training: str | None = None  # a training overlay instead of the recipe's
+    tokens: Positive | None = None
+    seq_length: Positive | None = None
+    global_batch_size: Positive | None = None  # sequences
+    learning_rate: LearningRate | None = None
+    rope_base: Positive | None = None
+    stop_iters: Positive | None = None  # end here on the same schedule
+    max_epochs: float | None = pydantic.Field(default=None, gt=0)
+    carry_optimizer: bool = False  # a later stage: go on with the optimizer state of the stage before
+    guard: dict[str, Any] = pydantic.Field(default_factory=dict)  # settings of llemma.guard.steps.GuardPolicy
+
+
+class Recipe(Config):
+    """recipes/*.yml: a run as a list of stages over a model, a training overlay and a cluster."""
+
+    title: str
+    model: str  # a name in models/, or a path
+    training: str  # a name in training/, or a path
+    cluster: str  # a name in clusters/, or a path
+    start: Literal["checkpoint", "noise"]
+    mfu: float | None = pydantic.Field(default=None, gt=0, le=1)
+    max_epochs: float | None = pydantic.Field(default=None, gt=0)
+    sources: tuple[PlannedSource, ...] = ()
+    stages: tuple[Stage, ...]
+
+    @pydantic.model_validator(mode="after")
+    def _stages_have_names_of_their_own(self) -> Recipe:
+        if not self.stages:
+            raise ValueError("a recipe needs at least one stage")
+        names = [stage.name for stage in self.stages]
+        twice = sorted({name for name in names if names.count(name) > 1})
+        if twice:
+            raise ValueError(f"two stages are called '{twice[0]}'")
+        if self.stages[0].carry_optimizer:
+            raise ValueError("the first stage has no stage before it to carry the optimizer from")
+        return self
+
+
+class StageSource(Config):
+    """One source of a compiled stage; `train`, `validation` and `test` are absolute `.bin/.idx` prefixes or null."""
+
+    name: str
+    weight: float
+    tokens: int | None = None
+    epochs: float | None = None
+    train: str | None = None
+    validation: str | None = None
+    test: str | None = None
+
+
+class CompiledStage(Config):
+    """stage.json: one stage as it will run. Its neox.yml lies beside it."""
+
+    schema_version: Literal[1] = pydantic.Field(default=1, alias="schema")
+    name: str
+    number: Positive
+    directory: str  # "01-math": the folder's name under stages/ and under train/
+    objective: Objective
+    start: Literal["hf", "neox", "stage", "noise"]  # a model, a NeoX checkpoint, the stage before, random weights
+    init_from: str | None = None  # "hf": absolute path of the Hugging Face folder
+    carry_optimizer: bool = False
+    guard: dict[str, Any] = pydantic.Field(default_factory=dict)
+    iterations: Positive  # the iteration at which it ends
+    scheduled_iterations: Positive  # the iteration at which its schedule ends
+    tokens_per_iteration: Positive
+    tokens: Positive
+    mixture: str | None  # absolute path of mixture.json
+    mixture_sha256: str | None
+    sources: tuple[StageSource, ...]
+    replaced: dict[str, list[Any]] = pydantic.Field(default_factory=dict)  # key: [as the overlays said, as run]
+
+    model_config = pydantic.ConfigDict(frozen=True, extra="forbid", populate_by_name=True, serialize_by_alias=True)
+
+    @classmethod
+    def read(cls, path: str | Path) -> CompiledStage:
+        """Reads and checks stage.json."""
+        return read_model(path, cls)
+
+    def write(self, path: str | Path) -> None:
+        """Writes stage.json."""
+        write_model(path, self)

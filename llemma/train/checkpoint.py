@@ -1,0 +1,113 @@
+"""What the trainer saves, and how a run goes on from it.
+
+step_00000100/model.safetensors       the weights, fp32, by Hugging Face's names
+step_00000100/config.json             their Hugging Face configuration: the folder can be loaded as a model
+step_00000100/optimizer.safetensors   `exp_avg.NAME`, `exp_avg_sq.NAME`, `step.NAME`; `rng.cpu` (and `rng.cuda`)
+step_00000100/trainer.json            CheckpointFacts below
+step_00000100/manifest.json           sizes and SHA-256 of all of these
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from transformers import LlamaForCausalLM
+
+from llemma.core.errors import DamagedFileError, InputError
+from llemma.core.files import read_json, write_json
+from llemma.core.records import installed_versions
+from llemma.train.model import stored_weights, write_model_config, write_tensors
+from llemma.train.optimizer import optimizer_tensors, restore_optimizer
+
+SCHEMA = 1
+
+
+@dataclass(frozen=True, kw_only=True)
+class CheckpointFacts:
+    """trainer.json: where the run stood, and what it must be gone on with to give the same numbers."""
+
+    stage: str
+    iteration: int
+    consumed_samples: int
+    tokens: int
+    seconds: float
+    num_threads: int
+    device: str
+    data_fingerprint: str
+    identity: dict[str, Any]
+    guard: dict[str, Any]
+    versions: dict[str, str]
+
+
+def save_checkpoint(
+    folder: Path, model: LlamaForCausalLM, optimizer: torch.optim.AdamW, facts: CheckpointFacts
+) -> None:
+    """Writes all files of a checkpoint but its manifest into an empty folder."""
+    write_tensors(stored_weights(model, torch.float32), folder / "model.safetensors")
+    write_model_config(model.config, folder)
+    write_tensors(optimizer_tensors(model, optimizer) | _random_states(), folder / "optimizer.safetensors")
+    write_json(folder / "trainer.json", {"schema": SCHEMA, **dataclasses.asdict(facts)})
+
+
+def read_facts(folder: Path) -> CheckpointFacts:
+    """The facts of a checkpoint. Raises DamagedFileError where they are not what this version writes."""
+    path = folder / "trainer.json"
+    value = read_json(path)
+    fields = {field.name for field in dataclasses.fields(CheckpointFacts)}
+    if not isinstance(value, dict) or value.get("schema") != SCHEMA or value.keys() != fields | {"schema"}:
+        raise DamagedFileError(f"{path}: this is not a checkpoint of this version of the trainer")
+    return CheckpointFacts(**{name: value[name] for name in fields})
+
+
+def restore_state(
+    folder: Path, model: LlamaForCausalLM, optimizer: torch.optim.AdamW, *, with_random_state: bool = True
+) -> None:
+    """Takes up the optimizer's state and the random numbers' of a checkpoint; the weights are already in the model."""
+    path = folder / "optimizer.safetensors"
+    try:
+        tensors = load_file(path)
+    except (SafetensorError, OSError) as error:
+        raise DamagedFileError(f"{path}: cannot be read ({error})") from None
+    states = {name: tensors.pop(name) for name in list(tensors) if name.startswith("rng.")}
+    restore_optimizer(model, optimizer, tensors)
+    if not with_random_state:
+        return
+    torch.set_rng_state(states["rng.cpu"])
+    if "rng.cuda" in states and torch.cuda.is_available():
+        torch.cuda.set_rng_state(states["rng.cuda"])
+
+
+def _random_states() -> dict[str, torch.Tensor]:
+    states = {"rng.cpu": torch.get_rng_state()}
+    if torch.cuda.is_available():
+        states["rng.cuda"] = torch.cuda.get_rng_state()
+    return states
+
+
+def check_same_run(folder: Path, facts: CheckpointFacts, identity: dict[str, Any], fingerprint: str) -> None:
+    """Raises InputError where a checkpoint was made with other settings or other data than are asked for now."""
+    stored = facts.identity
+    changed = [
+        f"{key} was {stored.get(key)!r}, is now {identity.get(key)!r}"
+        for key in sorted(stored.keys() | identity.keys())
+        if stored.get(key) != identity.get(key)
+    ]
+    if facts.data_fingerprint != fingerprint:
+        changed.append("the training data (paths aside: their contents, weights, order or number of samples)")
+    if changed:
+        listed = "\n".join(f"  {item}" for item in changed)
+        raise InputError(
+            f"{folder}: was made with other settings, so that going on from it would not be the same run:\n{listed}\n"
+            "put them back, or plan a new run that begins with this checkpoint"
+        )
+
+
+def this_version() -> dict[str, str]:
+    """Versions that the numbers of a run depend on."""
+    return installed_versions(("torch", "transformers", "safetensors", "numpy", "llemma"))

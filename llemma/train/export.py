@@ -1,0 +1,84 @@
+"""The finished model as a Hugging Face folder, with the tokenizer that made its data.
+
+RUN/export/hf/{model.safetensors, config.json, generation_config.json, tokenizer files, record.json}
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from pathlib import Path
+
+import torch
+
+from llemma.core.errors import DamagedFileError, InputError
+from llemma.core.files import TEMPORARY_PREFIX, read_json, sha256_file, sync_file, sync_folder, write_json
+from llemma.core.records import write_record
+from llemma.train.model import load_model, stored_weights, write_model_config, write_tensors
+from llemma.train.preflight import TOKENIZER_FILES, TokenizerFacts
+from llemma.train.settings import Settings
+
+
+def export_model(checkpoint: Path, folder: Path, settings: Settings, tokenizer: TokenizerFacts) -> bool:
+    """Writes a checkpoint as a Hugging Face folder, whole or not at all; False if it is there already.
+
+    The weights are stored in the precision of the run: bf16 where matrices were multiplied in bf16, else fp32.
+    """
+    source = sha256_file(checkpoint / "model.safetensors")
+    if _is_exported(folder, source):
+        return False
+    model = load_model(checkpoint, torch.device("cpu"))
+    dtype = torch.bfloat16 if settings.precision == "bfloat16" else torch.float32
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    partial = Path(tempfile.mkdtemp(prefix=f"{TEMPORARY_PREFIX}{folder.name}-", dir=folder.parent))
+    try:
+        write_tensors(stored_weights(model, dtype), partial / "model.safetensors")
+        config = model.config
+        config.dtype = dtype
+        config.architectures = [type(model).__name__]
+        config.max_position_embeddings = settings.config.max_position_embeddings
+        config.eos_token_id = tokenizer.eod_id
+        write_model_config(config, partial)
+        generation = {"eos_token_id": tokenizer.eod_id, "do_sample": False}
+        if config.bos_token_id is not None:
+            generation["bos_token_id"] = config.bos_token_id
+        write_json(partial / "generation_config.json", generation)
+        copied = [name for name in TOKENIZER_FILES if (tokenizer.folder / name).is_file()]
+        for name in copied:
+            shutil.copyfile(tokenizer.folder / name, partial / name)
+        write_record(
+            partial / "record.json",
+            kind="exported-model",
+            config={"stage": settings.stage, "precision": settings.precision},
+            outputs=sorted(path for path in partial.iterdir() if path.name != "record.json"),
+            counts={"parameters": sum(parameter.numel() for parameter in model.parameters())},
+            checkpoint={"name": checkpoint.name, "model_sha256": source},
+        )
+        for path in partial.iterdir():
+            sync_file(path)
+        partial.chmod(folder.parent.stat().st_mode & 0o777)
+        _replace(folder, partial)
+    except BaseException:
+        shutil.rmtree(partial, ignore_errors=True)
+        raise
+    return True
+
+
+def _is_exported(folder: Path, source: str) -> bool:
+    try:
+        record = read_json(folder / "record.json")
+        return bool(record["checkpoint"]["model_sha256"] == source)
+    except (InputError, DamagedFileError, KeyError, TypeError):
+        return False
+
+
+def _replace(folder: Path, partial: Path) -> None:
+    """Puts a finished folder in the place of an older one, and clears away what killed exports left."""
+    if folder.exists():
+        aside = Path(tempfile.mkdtemp(prefix=f"{TEMPORARY_PREFIX}old-", dir=folder.parent))
+        os.replace(folder, aside / folder.name)
+    os.replace(partial, folder)
+    sync_folder(folder.parent)
+    for left in folder.parent.glob(f"{TEMPORARY_PREFIX}*"):
+        shutil.rmtree(left, ignore_errors=True)

@@ -1,0 +1,100 @@
+"""Where the files of a run directory lie, and the lock that keeps two trainers off one stage.
+
+RUN/record.json                              what was planned (written by the planner; may be missing)
+RUN/stages/NN-name/{neox.yml, stage.json}    what each stage trains (written by the planner)
+RUN/train/NN-name/metrics.jsonl              one JSON object a line, see llemma.core.schemas.MetricLine
+RUN/train/NN-name/checkpoints/               see llemma.train.checkpoint
+RUN/train/NN-name/record.json                written when the stage is finished
+RUN/export/hf/                               the model after the last stage
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from llemma.core.errors import InputError
+
+_STAGE_NAME = re.compile(r"(\d{2,})-[A-Za-z0-9._\-]+\Z")
+
+
+@dataclass(frozen=True, kw_only=True)
+class StagePlaces:
+    """The files of one stage."""
+
+    run: Path
+    name: str
+
+    @property
+    def neox_file(self) -> Path:
+        """The flat NeoX configuration."""
+        return self.run / "stages" / self.name / "neox.yml"
+
+    @property
+    def stage_file(self) -> Path:
+        """What a stage needs that NeoX has no key for."""
+        return self.run / "stages" / self.name / "stage.json"
+
+    @property
+    def folder(self) -> Path:
+        """Everything that training this stage writes."""
+        return self.run / "train" / self.name
+
+    @property
+    def checkpoints(self) -> Path:
+        """The folder of checkpoints."""
+        return self.folder / "checkpoints"
+
+    @property
+    def metrics(self) -> Path:
+        """The lines of losses, rates and events."""
+        return self.folder / "metrics.jsonl"
+
+    @property
+    def record(self) -> Path:
+        """The record of the finished stage."""
+        return self.folder / "record.json"
+
+
+def find_stages(run: Path) -> list[StagePlaces]:
+    """The stages of a run directory in their order. Raises InputError where there are none."""
+    folder = run / "stages"
+    if not folder.is_dir():
+        raise InputError(
+            f"{run}: this is no run directory (it has no stages/): make one with  llemma plan RECIPE --out RUN"
+        )
+    numbered: dict[int, str] = {}
+    for path in sorted(folder.iterdir()):
+        match = _STAGE_NAME.match(path.name)
+        if not match or not path.is_dir():
+            continue
+        number = int(match[1])
+        if number in numbered:
+            raise InputError(f"{folder}: both {numbered[number]} and {path.name} are stage {number}")
+        numbered[number] = path.name
+    if not numbered:
+        raise InputError(f"{folder}: there is no stage folder such as 01-name in it")
+    if sorted(numbered) != list(range(1, len(numbered) + 1)):
+        raise InputError(f"{folder}: the stages are numbered {sorted(numbered)}, but must run from 1 without a gap")
+    return [StagePlaces(run=run, name=numbered[number]) for number in sorted(numbered)]
+
+
+def export_folder(run: Path) -> Path:
+    """Where the finished model goes."""
+    return run / "export" / "hf"
+
+
+@contextlib.contextmanager
+def only_trainer(stage: StagePlaces) -> Iterator[None]:
+    """Holds the stage for this process; the system lets go of it when the process ends, however it ends."""
+    stage.folder.mkdir(parents=True, exist_ok=True)
+    with open(stage.folder / ".lock", "w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise InputError(f"{stage.folder}: another process is training this stage now") from None
+        yield
