@@ -178,7 +178,7 @@ def _check_start(stage: StagePlaces, settings: Settings, tokenizer: TokenizerFac
     check_model_folder(folder, settings)
     _check_same_tokenizer(folder, tokenizer)
     rows = read_json(folder / "config.json").get("vocab_size")
-    if rows < tokenizer.vocab_size:
+    if not isinstance(rows, int) or rows < tokenizer.vocab_size:
         raise InputError(
             f"{folder / 'config.json'}: the model has {rows} vocabulary rows, but the shards' tokenizer has "
             f"{tokenizer.vocab_size} pieces: the model and the tokenizer do not belong together"
@@ -199,7 +199,10 @@ def check_model_folder(folder: Path, settings: Settings) -> None:
     found = read_json(folder / "config.json")
     if not isinstance(found, dict) or found.get("model_type") != "llama":
         raise InputError(f"{folder / 'config.json'}: the model_type must be 'llama'")
-    faults = architecture_faults(found, settings.config)
+    try:
+        faults = architecture_faults(found, settings.config)
+    except (AttributeError, TypeError, ValueError):
+        raise InputError(f"{folder / 'config.json'}: a number or a block of numbers is of the wrong type") from None
     if faults:
         listed = "\n".join(f"{folder / 'config.json'}: {fault}" for fault in faults)
         raise InputError(f"{listed}\nthe weights do not fit {settings.stage}/neox.yml")

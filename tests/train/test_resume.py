@@ -1,0 +1,244 @@
+"""A run that is killed, asked to stop, or finds its checkpoint damaged ends with the bytes of an unbroken one."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from llemma.cli import main
+
+from .conftest import MakeRun
+
+WORDS = ["--threads", "1", "--device", "cpu"]
+TIMES = ("seconds", "tokens_per_s")
+
+
+def train(run: Path, *words: str) -> int:
+    return main(["train", str(run), *WORDS, *words])
+
+
+def weights(run: Path, step: int = 12) -> bytes:
+    return (run / f"train/01-math/checkpoints/step_{step:08d}/model.safetensors").read_bytes()
+
+
+def metrics(run: Path) -> list[dict[str, Any]]:
+    """The lines without what a clock says."""
+    lines = map(json.loads, (run / "train/01-math/metrics.jsonl").read_text().splitlines())
+    return [{key: value for key, value in line.items() if key not in TIMES} for line in lines]
+
+
+def steps(run: Path) -> list[str]:
+    return sorted(path.name for path in (run / "train/01-math/checkpoints").iterdir())
+
+
+@pytest.fixture
+def unbroken(make_run: MakeRun) -> Path:
+    run = make_run("unbroken")
+    assert train(run) == 0
+    return run
+
+
+# Ends its own process with SIGKILL: no handler runs, no buffer is flushed, no temporary file is removed.
+KILL = """
+import os, signal, sys
+from llemma.train import loop
+real = loop.{hook}
+calls = 0
+def dying(*args, **kwargs):
+    global calls
+    calls += 1
+    if calls == {call}:
+        {before}
+        os.kill(os.getpid(), signal.SIGKILL)
+    return real(*args, **kwargs)
+loop.{hook} = dying
+from llemma.cli import main
+main(sys.argv[1:])
+"""
+
+
+def train_until_killed(run: Path, hook: str, call: int, before: str = "pass") -> None:
+    script = KILL.format(hook=hook, call=call, before=before)
+    done = subprocess.run([sys.executable, "-c", script, "train", str(run), *WORDS], capture_output=True, check=False)
+    assert done.returncode == -signal.SIGKILL, done.stderr.decode()
+
+
+def test_run_killed_in_a_checkpoint_and_in_a_step_ends_with_the_same_bytes(make_run: MakeRun, unbroken: Path) -> None:
+    run = make_run("killed")
+    # First in the middle of writing the second checkpoint (step 8): its model lies there, half of the rest does not.
+    half = "(args[0] / 'model.safetensors').write_bytes(b'half of it')"
+    train_until_killed(run, "save_checkpoint", 2, half)
+    assert steps(run)[0].startswith(".partial-step_00000008")
+    assert steps(run)[1:] == ["latest", "step_00000004"]
+    # Then in step 10, two steps past the checkpoint that the second attempt wrote.
+    train_until_killed(run, "compute_gradients", 6)
+    assert steps(run) == ["latest", "step_00000004", "step_00000008"]
+    with open(run / "train/01-math/metrics.jsonl", "a") as file:
+        file.write('{"kind": "train", "iterat')  # the kernel may have taken half a line
+    assert train(run) == 0
+    assert weights(run) == weights(unbroken)
+    assert metrics(run) == metrics(unbroken)
+    assert steps(run) == steps(unbroken) == ["latest", "step_00000004", "step_00000008", "step_00000012"]
+    exported = [(item / "export/hf/model.safetensors").read_bytes() for item in (run, unbroken)]
+    assert exported[0] == exported[1]
+
+
+def test_sigterm_saves_the_step_and_ends_with_success(
+    make_run: MakeRun, unbroken: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from llemma.train import loop
+
+    run = make_run("stopped")
+    real, calls = loop.compute_gradients, []
+
+    def terminate_in_the_sixth(*args: Any) -> Any:
+        calls.append(1)
+        if len(calls) == 6:
+            os.kill(os.getpid(), signal.SIGTERM)
+        return real(*args)
+
+    monkeypatch.setattr(loop, "compute_gradients", terminate_in_the_sixth)
+    assert train(run) == 0
+    said = capsys.readouterr().out
+    assert "stopped on request after iteration 6" in said and f"go on with  llemma train {run}" in said
+    assert steps(run) == ["latest", "step_00000004", "step_00000006"]
+    assert not (run / "export").exists()
+    monkeypatch.undo()
+    assert train(run) == 0
+    assert weights(run) == weights(unbroken)
+    assert metrics(run) == metrics(unbroken)
+
+
+def test_damaged_checkpoint_is_passed_over_and_the_run_ends_with_the_same_bytes(
+    unbroken: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    whole = weights(unbroken)
+    path = unbroken / "train/01-math/checkpoints/step_00000012/model.safetensors"
+    damaged = bytearray(whole)
+    damaged[-5] ^= 1  # one bit of one weight
+    path.write_bytes(damaged)
+    assert train(unbroken) == 0
+    said = capsys.readouterr().err
+    assert "step_00000012/model.safetensors: its bytes have changed" in said
+    assert "passed over for the one before" in said
+    assert weights(unbroken) == whole
+    assert len(metrics(unbroken)) == 12 + 4
+
+
+def test_run_whose_checkpoints_are_all_damaged_is_not_begun_anew(
+    unbroken: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for path in (unbroken / "train/01-math/checkpoints").glob("step_*/trainer.json"):
+        path.write_text("{}")
+    assert train(unbroken) == 1
+    assert "no sound checkpoint is left" in capsys.readouterr().err
+
+
+def test_finished_run_is_left_as_it_is(unbroken: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    before = {path: path.stat().st_mtime_ns for path in unbroken.rglob("*") if path.is_file()}
+    assert train(unbroken) == 0
+    assert "is finished already" in capsys.readouterr().out
+    assert {path: path.stat().st_mtime_ns for path in unbroken.rglob("*") if path.is_file()}.items() <= {
+        **before,
+        unbroken / "train/01-math/.lock": (unbroken / "train/01-math/.lock").stat().st_mtime_ns,
+    }.items()
+
+
+def test_thread_count_of_the_checkpoint_is_taken_up_again(unbroken: Path) -> None:
+    import torch
+
+    (unbroken / "train/01-math/checkpoints/latest").write_text("step_00000008\n")
+    torch.set_num_threads(2)
+    assert main(["train", str(unbroken), "--device", "cpu"]) == 0
+    assert torch.get_num_threads() == 1
+
+
+def test_changed_settings_are_refused_with_both_values(unbroken: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = unbroken / "stages/01-math/neox.yml"
+    path.write_text(path.read_text().replace('"weight_decay": 0.1', '"weight_decay": 0.2').replace("1234", "1235"))
+    assert train(unbroken) == 2
+    said = capsys.readouterr().err
+    assert "weight_decay was 0.1, is now 0.2" in said and "seed was 1234, is now 1235" in said
+    assert "the training data" in said  # another seed is another order
+
+
+def test_run_that_another_process_trains_is_refused(make_run: MakeRun, capsys: pytest.CaptureFixture[str]) -> None:
+    from llemma.train.places import find_stages, only_trainer
+
+    run = make_run()
+    with only_trainer(find_stages(run)[0]):
+        assert train(run) == 2
+    assert "another process is training this stage now" in capsys.readouterr().err
+
+
+def test_checkpoint_that_the_disk_has_no_room_for_is_told_in_words_and_leaves_nothing(
+    make_run: MakeRun, unbroken: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """safetensors raises an error of its own where the system's write fails. A limit on file sizes stands in."""
+    import resource
+
+    run = make_run("full")
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (200_000, before[1]))
+    try:
+        assert train(run) == 1
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    said = capsys.readouterr().err
+    assert "model.safetensors: File too large" in said and "Traceback" not in said
+    assert steps(run) == []
+    assert train(run) == 0
+    assert weights(run) == weights(unbroken)
+
+
+def test_nan_step_is_left_out_and_the_run_goes_on(
+    make_run: MakeRun, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Real NaN gradients: a trainer that scales the update by zero instead would end with NaN weights."""
+    import numpy as np
+    import torch
+    from safetensors.numpy import load_file
+
+    from llemma.train import step
+
+    run = make_run("nan", checkpoint_factor=1, keep_last_n_checkpoints=None)
+    real, calls = step.token_losses, []
+
+    def poisoned(*args: Any) -> torch.Tensor:
+        calls.append(1)
+        losses = real(*args)
+        return losses * float("nan") if len(calls) == 2 * 5 else losses  # the second micro-batch of step 5
+
+    monkeypatch.setattr(step, "token_losses", poisoned)
+    assert train(run) == 0
+    folder = run / "train/01-math/checkpoints"
+    four, five, six = (load_file(folder / f"step_0000000{n}/model.safetensors") for n in (4, 5, 6))
+    assert all(np.array_equal(four[name], five[name]) for name in four)
+    assert all(np.isfinite(six[name]).all() for name in six) and any((five[name] != six[name]).any() for name in six)
+    events = [line for line in metrics(run) if line["kind"] == "event"]
+    assert [(line["iteration"], line["message"]) for line in events] == [(5, "step left out: the loss is nan")]
+    fifth = next(line for line in metrics(run) if line["kind"] == "train" and line["iteration"] == 5)
+    assert "loss" not in fifth
+    assert "step left out" in capsys.readouterr().err
+    assert json.loads((run / "train/01-math/record.json").read_text())["counts"]["skipped_steps"] == 1
+
+
+def test_run_that_only_makes_nan_is_stopped_naming_the_documents(
+    make_run: MakeRun, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from llemma.train import step
+
+    run = make_run(stage={"guard": {"max_skips_in_a_row": 3}})
+    real = step.token_losses
+    monkeypatch.setattr(step, "token_losses", lambda *args: real(*args) * float("nan"))
+    assert train(run) == 1
+    said = capsys.readouterr().err
+    assert "01-math was stopped at iteration 3: the loss is nan; 3 steps in a row were left out" in said
+    assert "sample 16: " in said and ", documents " in said
