@@ -1,0 +1,93 @@
+"""The options that plan and run share, and the build that they describe."""
+
+from __future__ import annotations
+
+import argparse
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from llemma.core.errors import InputError
+
+if TYPE_CHECKING:
+    from proof_pile.build.pipeline import Build
+
+SAMPLE_OUT = "proof-pile-sample"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Order:
+    """What was asked for: a build and the recipe file it comes from."""
+
+    build: Build
+    recipe_path: Path
+
+
+def add_build_options(parser: argparse.ArgumentParser) -> None:
+    """Adds --recipe, --out, --tokenizer and --eod."""
+    parser.add_argument(
+        "--recipe", metavar="R.yml", help="what to build (default: the sample that comes with this program)"
+    )
+    add_out_option(parser)
+    parser.add_argument(
+        "--tokenizer",
+        metavar="PATH",
+        help="a SentencePiece .model, a tokenizer.json or a folder with either, in place of the recipe's",
+    )
+    parser.add_argument("--eod", metavar="TOKEN", help="the tokenizer's token (text or id) that ends each document")
+
+
+def add_out_option(parser: argparse.ArgumentParser) -> None:
+    """Adds --out."""
+    parser.add_argument("--out", metavar="DIR", help=f"folder of the build (default: ./{SAMPLE_OUT} for the sample)")
+
+
+def sample_recipe() -> Path:
+    """The recipe of the built-in sample."""
+    import proof_pile
+
+    return Path(proof_pile.__file__).parent / "sample" / "recipe.yml"
+
+
+def out_folder(args: argparse.Namespace) -> Path:
+    """The folder of a build that exists.  Raises InputError where there is none."""
+    out = Path(args.out or SAMPLE_OUT).resolve()
+    if not (out / "steps").is_dir():
+        raise InputError(f"{out}: no build was begun here: name its folder with --out, or run one first")
+    return out
+
+
+def read_order(args: argparse.Namespace) -> Order:
+    """The build that the options describe.  Raises InputError where something is missing or wrong."""
+    from proof_pile.build.pipeline import Build
+    from proof_pile.build.reading import InputHashes
+    from proof_pile.build.recipe import TokenizerConfig, load_recipe
+
+    if args.recipe and not args.out:
+        raise InputError(f"{args.recipe}: say where to build it: --out DIR")
+    recipe_path = Path(args.recipe).resolve() if args.recipe else sample_recipe()
+    recipe = load_recipe(recipe_path)
+    eod: str | int | None = recipe.tokenizer.eod
+    if args.eod is not None:
+        eod = int(args.eod) if args.eod.isascii() and args.eod.isdigit() else args.eod
+    if args.tokenizer:
+        given = TokenizerConfig(path=str(Path(args.tokenizer).expanduser().resolve()), eod=eod)
+        recipe = recipe.model_copy(update={"tokenizer": given})
+    elif args.eod is not None:
+        raise InputError("--eod goes with --tokenizer: in a recipe, write it beside the tokenizer")
+    out = Path(args.out or SAMPLE_OUT).resolve()
+    if out.exists() and not out.is_dir():
+        raise InputError(f"{out}: this is a file, the build needs a folder: give another --out")
+    if out.is_dir() and not (out / "steps").is_dir() and any(out.iterdir()):
+        raise InputError(f"{out}: this folder holds other files: give an empty or a new one as --out")
+    build = Build(
+        recipe=recipe,
+        base=recipe_path.parent,
+        out=out,
+        hashes=InputHashes(out / "steps" / "input-hashes.json"),
+    )
+    if build.tokenizer_path is not None:
+        from llemma.core.text.tokenizers import load_tokenizer
+
+        load_tokenizer(build.tokenizer_path, recipe.tokenizer.eod)
+    return Order(build=build, recipe_path=recipe_path)

@@ -1,0 +1,156 @@
+"""A recipe: what `python -m proof_pile.build --recipe R.yml` is told to make.
+
+    name: my-corpus
+    sources:                        # in order of preference: of two copies, the one in the earlier source stays
+      - name: arxiv
+        description: papers in LaTeX
+        licence: as each paper says
+        inputs:                     # one or more readers (proof_pile.sources)
+          - {kind: latex, path: papers}
+        filters:                    # asked in turn (proof_pile.filters)
+          - {kind: size, max_bytes: 1000000}
+    deduplicate: {exact: true, near: {ngram: 5, bands: 14, rows: 8, threshold: 0.7}}
+    decontaminate: {benchmarks: [tests.jsonl], ngram: 13}
+    split: {validation: 0.005, test: 0.005}
+    tokenizer: {train: {vocab_size: 32000}}        # or {path: tokenizer.model, eod: "</s>"}
+    mixture: ...                                   # proof_pile.mixture
+    shard_bytes: 67108864           # about how much input one task reads
+    seed: 0                         # of hashing and splitting
+
+Relative paths are taken from the recipe's folder.  Everything but `name`, `sources` and `mixture` may be left out.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import Field, model_validator
+
+from llemma.core.config import Config, YamlFile, check_config, did_you_mean, load_yaml
+from llemma.core.errors import ConfigError, Problem
+from proof_pile.filters import FilterConfig
+from proof_pile.mixture import MixtureConfig
+from proof_pile.sources import SourceConfig
+
+Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]*$", max_length=64)]
+
+
+class SourceRecipe(Config):
+    """One source of documents: where they come from and which of them are wanted."""
+
+    name: Name
+    inputs: Annotated[tuple[SourceConfig, ...], Field(min_length=1)]
+    filters: tuple[FilterConfig, ...] = ()
+    description: str = ""
+    licence: str = ""
+    origin: str = ""
+
+
+class NearDuplicatesConfig(Config):
+    """MinHash over shingles of words, `bands` of `rows` values each (Broder 1997; Leskovec et al., chapter 3).
+
+    Two documents are near-duplicates where the Jaccard similarity of their shingle sets is `threshold` or more.
+    `partitions` is the number of parts that bands are sorted in, one after the other: memory shrinks with it.
+    """
+
+    ngram: int = Field(default=5, ge=1, le=64)
+    bands: int = Field(default=14, ge=1, le=255)
+    rows: int = Field(default=8, ge=1, le=64)
+    threshold: float = Field(default=0.7, gt=0, le=1)
+    partitions: int = Field(default=4, ge=1, le=4096)
+
+
+class DeduplicateConfig(Config):
+    """Which duplicates are removed; `near: null` leaves near-duplicates in."""
+
+    exact: bool = True
+    near: NearDuplicatesConfig | None = NearDuplicatesConfig()
+
+
+class DecontaminateConfig(Config):
+    """Benchmark texts (JSONL made by `python -m eval_tasks export`) that no document may hold.
+
+    A document goes where it shares `ngram` words in a row with an item, or where it holds the whole of an item that is
+    shorter than that and has at least `min_words` words and operators.
+    """
+
+    benchmarks: tuple[str, ...] = ()
+    ngram: int = Field(default=13, ge=3, le=64)
+    min_words: int = Field(default=5, ge=1)
+
+
+class SplitConfig(Config):
+    """Shares of the documents that are held out, chosen by a hash of their ids (0.005 each in AlgebraicStack)."""
+
+    validation: float = Field(default=0.005, ge=0, lt=1)
+    test: float = Field(default=0.005, ge=0, lt=1)
+
+    @model_validator(mode="after")
+    def _some_left(self) -> SplitConfig:
+        if self.validation + self.test >= 1:
+            raise ValueError("validation and test together must leave a share for training")
+        return self
+
+
+class TrainTokenizerConfig(Config):
+    """A Llama-style SentencePiece BPE tokenizer, trained on an even part of the training documents."""
+
+    vocab_size: int = Field(default=32_000, ge=300)
+    max_bytes: int = Field(default=8_000_000, ge=10_000)
+
+
+class TokenizerConfig(Config):
+    """A tokenizer that is there (`path`) or one that is to be trained (`train`); `eod` ends each document."""
+
+    path: str | None = None
+    train: TrainTokenizerConfig | None = None
+    eod: str | int | None = None
+
+    @model_validator(mode="after")
+    def _one_way(self) -> TokenizerConfig:
+        if self.path is not None and self.train is not None:
+            raise ValueError("give either 'path' or 'train', not both")
+        return self
+
+
+class Recipe(Config):
+    """All that decides the bytes of a build."""
+
+    name: Name
+    sources: Annotated[tuple[SourceRecipe, ...], Field(min_length=1)]
+    deduplicate: DeduplicateConfig = DeduplicateConfig()
+    decontaminate: DecontaminateConfig = DecontaminateConfig()
+    split: SplitConfig = SplitConfig()
+    tokenizer: TokenizerConfig = TokenizerConfig()
+    mixture: MixtureConfig
+    shard_bytes: int = Field(default=64 << 20, ge=1024)
+    seed: int = Field(default=0, ge=0)
+
+
+def load_recipe(path: str | Path) -> Recipe:
+    """The recipe in a YAML file.  Raises ConfigError with all of its problems, each with its line."""
+    yaml_file = load_yaml(path)
+    recipe = check_config(yaml_file, Recipe)
+    problems = list(_cross_problems(yaml_file, recipe))
+    if problems:
+        raise ConfigError(problems)
+    return recipe
+
+
+def _cross_problems(yaml_file: YamlFile, recipe: Recipe) -> list[Problem]:
+    """What no single section can know: names that stand twice, or in one section only."""
+    problems: list[Problem] = []
+    seen: set[str] = set()
+    for number, source in enumerate(recipe.sources):
+        if source.name in seen:
+            place: tuple[Any, ...] = ("sources", number, "name")
+            problems.append(yaml_file.problem(place, f"the source '{source.name}' stands twice: rename one"))
+        seen.add(source.name)
+    for group_name, group in recipe.mixture.groups.items():
+        for name in group.sources:
+            place = ("mixture", "groups", group_name, "sources", name)
+            if name not in seen:
+                hint = did_you_mean(name, sorted(seen))
+                problems.append(yaml_file.problem(place, f"'{name}' is no source of this recipe{hint}"))
+    return problems

@@ -1,0 +1,278 @@
+"""The mixture: shares of tokens by group and source in, each source's weight and number of epochs out.
+
+The recipe's section:
+    mixture:
+      planned_tokens: 2000000        # tokens to train on; absent: one pass over all training tokens
+      seq_length: 4096               # of the run, for the proof below only
+      max_epochs: 4                  # a source that is repeated more often gives a warning
+      groups:                        # the mixture that Llemma was trained on
+        proof-pile-2: {share: 95, sources: {arxiv: 2, open-web-math: 4, algebraic-stack: 1}}
+        pile:         {share: 2, sources: {pile: 1}}
+        redpajama:    {share: 3, sources: {github: 1}}
+
+write_mixture writes mixture.json (schema: llemma.core.schemas.Mixture) and beside it mixture.record.json, whose `proof`
+says what share of each source GPT-NeoX's own blending draws over the planned tokens:
+    {seq_length, num_samples, largest_difference, sources: {name: {wanted, drawn, samples}}}
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pydantic import Field, model_validator
+
+from llemma.core.config import Config, did_you_mean
+from llemma.core.errors import InputError
+from llemma.core.files import sha256_file
+from llemma.core.records import write_record
+from llemma.core.schemas import Mixture, MixtureSource, Shard, TokenizerInfo
+
+SPLITS = ("train", "validation", "test")
+MAX_SOURCES = 254
+"""GPT-NeoX numbers the sources of a blend with one byte and takes fewer than 255."""
+
+MAX_EPOCHS = 4.0
+"""Up to four repetitions are nearly as good as new text (Muennighoff et al. 2023, arXiv 2305.16264)."""
+
+MAX_PROOF_SAMPLES = 20_000_000  # chosen by us: 180 MB; a draw's share is never more than one sample off
+MAX_SHARE_ERROR = 0.001
+
+
+class GroupConfig(Config):
+    """A group's share of all tokens, and the ratio of its sources; both in parts of any size.
+
+    A source of part 0 is built, but left out of the mixture.
+    """
+
+    share: float = Field(gt=0, allow_inf_nan=False)
+    sources: dict[str, float] = Field(min_length=1)
+
+    @model_validator(mode="after")
+    def _ratios_are_positive(self) -> GroupConfig:
+        for name, part in self.sources.items():
+            if not (math.isfinite(part) and part >= 0):
+                raise ValueError(f"the part of '{name}' is {part}, but must be 0 or more")
+        if not self.used:
+            raise ValueError("all parts are 0: give at least one source a part, or leave the group out")
+        return self
+
+    @property
+    def used(self) -> dict[str, float]:
+        """The sources that take part."""
+        return {name: part for name, part in self.sources.items() if part > 0}
+
+
+class MixtureConfig(Config):
+    """The recipe's `mixture` section."""
+
+    groups: dict[str, GroupConfig] = Field(min_length=1)
+    planned_tokens: int | None = Field(default=None, gt=0)
+    seq_length: int = Field(default=4096, ge=1)
+    max_epochs: float = Field(default=MAX_EPOCHS, gt=0, allow_inf_nan=False)
+
+    @model_validator(mode="after")
+    def _each_source_once(self) -> MixtureConfig:
+        group_of: dict[str, str] = {}
+        for group, config in self.groups.items():
+            for name in config.sources:
+                if name in group_of:
+                    raise ValueError(f"the source '{name}' is in two groups, '{group_of[name]}' and '{group}'")
+                group_of[name] = group
+        if len(group_of) > MAX_SOURCES:
+            raise ValueError(
+                f"{len(group_of)} sources are too many for GPT-NeoX, which takes {MAX_SOURCES}: merge some"
+            )
+        return self
+
+    @property
+    def source_names(self) -> tuple[str, ...]:
+        """Names of the sources that take part, group by group."""
+        return tuple(name for group in self.groups.values() for name in group.used)
+
+
+@dataclass(frozen=True, kw_only=True)
+class SourceShare:
+    """A source's part in the plan: `weight` of all tokens, which repeats it `epochs` times."""
+
+    name: str
+    group: str
+    weight: float
+    epochs: float
+    train_tokens: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class MixturePlan:
+    """The solved mixture; weights sum to 1."""
+
+    planned_tokens: int
+    sources: tuple[SourceShare, ...]
+    warnings: tuple[str, ...]
+
+
+def plan_mixture(config: MixtureConfig, train_tokens: Mapping[str, int]) -> MixturePlan:
+    """Weights and epochs from the shares and the training tokens of each built source.
+
+    Raises InputError, with all problems, if a source of the mixture was not built or has no training tokens.
+    """
+    problems = []
+    for name in config.source_names:
+        if name not in train_tokens:
+            problems.append(f"mixture: the source '{name}' was not built{did_you_mean(name, list(train_tokens))}")
+        elif train_tokens[name] == 0:
+            problems.append(f"mixture: the source '{name}' has no training tokens: mend it, or leave it out")
+    if problems:
+        raise InputError("\n".join(problems))
+    planned = config.planned_tokens or sum(train_tokens[name] for name in config.source_names)
+    all_shares = math.fsum(group.share for group in config.groups.values())
+    sources = []
+    for group_name, group in config.groups.items():
+        all_parts = math.fsum(group.used.values())
+        for name, part in group.used.items():
+            weight = group.share / all_shares * (part / all_parts)
+            epochs = weight * planned / train_tokens[name]
+            sources.append(
+                SourceShare(name=name, group=group_name, weight=weight, epochs=epochs, train_tokens=train_tokens[name])
+            )
+    warnings = [
+        f"mixture: '{source.name}' is repeated {source.epochs:.2f} times over the planned {planned:,} tokens "
+        f"(more than {config.max_epochs:g}): give it a smaller share, more text, or plan fewer tokens"
+        for source in sources
+        if source.epochs > config.max_epochs
+    ]
+    named = {name for group in config.groups.values() for name in group.sources}
+    unused = sorted(set(train_tokens) - named)
+    warnings += [
+        f"mixture: the source '{name}' was built but is in no group, it will not be trained on" for name in unused
+    ]
+    return MixturePlan(planned_tokens=planned, sources=tuple(sources), warnings=tuple(warnings))
+
+
+def prove_shares(plan: MixturePlan, seq_length: int) -> dict[str, Any]:
+    """What GPT-NeoX's blending draws over the planned tokens, computed with its own arithmetic, sample by sample."""
+    import numpy as np
+
+    from llemma.core.indexed import blend_indices
+
+    num_samples = min(max(1, plan.planned_tokens // seq_length), MAX_PROOF_SAMPLES)
+    drawn_sources, _ = blend_indices([source.weight for source in plan.sources], num_samples)
+    samples = np.bincount(drawn_sources, minlength=len(plan.sources)).tolist()
+    sources = {
+        source.name: {"wanted": source.weight, "drawn": count / num_samples, "samples": count}
+        for source, count in zip(plan.sources, samples, strict=True)
+    }
+    largest = max(abs(entry["wanted"] - entry["drawn"]) for entry in sources.values())
+    return {"seq_length": seq_length, "num_samples": num_samples, "largest_difference": largest, "sources": sources}
+
+
+def write_mixture(
+    config: MixtureConfig,
+    *,
+    name: str,
+    out: str | Path,
+    tokenizer: str,
+    eod: str | int | None = None,
+    hashes: Mapping[str, str] | None = None,
+) -> list[str]:
+    """Writes OUT/mixture.json and its record from the shards in OUT/data; returns warnings.
+
+    `tokenizer` is the path of the tokenizer's file relative to OUT; `hashes` holds SHA-256 sums that are known already,
+    by path relative to OUT. Raises InputError if a source cannot be used.
+    """
+    from llemma.core.indexed import best_dtype
+    from llemma.core.text.tokenizers import load_tokenizer
+
+    out = Path(out)
+    shards = _read_shards(out, hashes or {})
+    train_tokens = {source: splits["train"].num_tokens if "train" in splits else 0 for source, splits in shards.items()}
+    plan = plan_mixture(config, train_tokens)
+    loaded = load_tokenizer(out / tokenizer, eod)
+    mixture = Mixture(
+        name=name,
+        tokenizer=TokenizerInfo(
+            kind="sentencepiece" if loaded.kind == "sentencepiece" else "huggingface",
+            path=tokenizer,
+            sha256=loaded.sha256,
+            vocab_size=loaded.vocab_size,
+            eod_id=loaded.eod_id,
+            dtype="uint16" if best_dtype(loaded.vocab_size).name == "uint16" else "int32",
+        ),
+        planned_tokens=plan.planned_tokens,
+        sources=tuple(
+            MixtureSource(
+                name=source.name,
+                group=source.group,
+                weight=source.weight,
+                epochs=source.epochs,
+                splits=shards[source.name],
+            )
+            for source in plan.sources
+        ),
+    )
+    proof = prove_shares(plan, config.seq_length)
+    warnings = [*plan.warnings, *_warn_of_splits(mixture), *_warn_of_proof(proof)]
+    mixture.write(out / "mixture.json")
+    write_record(
+        out / "mixture.record.json",
+        kind="mixture",
+        config=config.model_dump(mode="json"),
+        inputs=[out / tokenizer],
+        outputs=[out / "mixture.json"],
+        warnings=warnings,
+        proof=proof,
+    )
+    return warnings
+
+
+def shard_prefixes(out: str | Path) -> dict[str, dict[str, Path]]:
+    """Prefixes of the .bin/.idx pairs in OUT/data, by source and split."""
+    found: dict[str, dict[str, Path]] = {}
+    for folder in sorted((Path(out) / "data").glob("*/")):
+        splits = {split: folder / split for split in SPLITS if (folder / f"{split}.idx").is_file()}
+        if splits:
+            found[folder.name] = splits
+    return found
+
+
+def _read_shards(out: Path, hashes: Mapping[str, str]) -> dict[str, dict[str, Shard]]:
+    return {
+        source: {split: _read_shard(prefix, out, hashes) for split, prefix in splits.items()}
+        for source, splits in shard_prefixes(out).items()
+    }
+
+
+def _read_shard(prefix: Path, out: Path, hashes: Mapping[str, str]) -> Shard:
+    from llemma.core.indexed import IndexedReader
+
+    path = prefix.relative_to(out).as_posix()
+    reader = IndexedReader(prefix)
+    sums = [hashes.get(f"{path}{suffix}") or sha256_file(f"{prefix}{suffix}") for suffix in (".bin", ".idx")]
+    return Shard(
+        path=path,
+        num_documents=reader.num_documents,
+        num_tokens=reader.num_tokens,
+        bin_sha256=sums[0],
+        idx_sha256=sums[1],
+    )
+
+
+def _warn_of_splits(mixture: Mixture) -> list[str]:
+    return [
+        f"mixture: the source '{source.name}' has no {split} documents"
+        for source in mixture.sources
+        for split in SPLITS[1:]
+        if split not in source.splits
+    ]
+
+
+def _warn_of_proof(proof: dict[str, Any]) -> list[str]:
+    if proof["largest_difference"] <= MAX_SHARE_ERROR:
+        return []
+    return [
+        f"mixture: over {proof['num_samples']:,} samples of {proof['seq_length']} tokens GPT-NeoX draws shares "
+        f"that are up to {proof['largest_difference']:.2%} off the wanted ones: the plan is too short for the mixture"
+    ]

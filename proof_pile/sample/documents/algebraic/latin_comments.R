@@ -1,0 +1,2 @@
+# Méthode des moindres carrés
+f <- function(x, y) sum((x - y)^2)

@@ -1,0 +1,1 @@
+"""From documents to token shards: train a tokenizer, encode documents, merge shards."""
