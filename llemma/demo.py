@@ -58,7 +58,7 @@ def run(args: argparse.Namespace) -> int:
         with ledger.timing(stage):
             stage.run()
     ledger.copy_to(out / "run/demo.json")
-    _report(out)
+    _call("llemma", "report", out / "run")
     _print_table(ledger, time.perf_counter() - started, out / "run/report/report.html")
     return 0
 
@@ -91,23 +91,19 @@ def _stages(args: argparse.Namespace, out: Path) -> list[Stage]:
         _call("eval_tasks", "run", "--model", back, *common, *majority, "--out", run_folder / "eval/after")
 
     return [
-        Stage("build the data", 90, build_data),
-        Stage("make a tiny base model", 15, lambda: make_base_model(data / "tokenizer", base)),
+        Stage("build the data", 40, build_data),
+        Stage("make a tiny base model", 10, lambda: make_base_model(data / "tokenizer", base)),
         Stage("contract its RoPE base to 1e4", 10, lambda: _contract(base, start)),
-        Stage("plan the run", 5, plan),
-        Stage("continue pretraining", 110, lambda: _call("llemma", "train", run_folder)),
-        Stage("convert to GPT-NeoX (TP 2) and back", 15, to_neox_and_back),
-        Stage("score before and after", 50, evaluate),
+        Stage("plan the run", 2, plan),
+        Stage("continue pretraining", 150, lambda: _call("llemma", "train", run_folder)),
+        Stage("convert to GPT-NeoX (TP 2) and back", 13, to_neox_and_back),
+        Stage("score before and after", 60, evaluate),
     ]
 
 
 def _contract(base: Path, start: Path) -> None:
     if not start.exists():
         _call("llemma", "convert", base, start, "--to", "hf", "--rope-base", CONTRACTED_ROPE)
-
-
-def _report(out: Path) -> None:
-    _call("llemma", "report", out / "run")
 
 
 def make_base_model(tokenizer: Path, folder: Path) -> None:

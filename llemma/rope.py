@@ -67,8 +67,8 @@ def read_base(config: Mapping[str, Any], place: str) -> float:
         kind = block.get("rope_type", block.get("type", "default"))
         if kind != "default":
             raise InputError(
-                f"{place}: '{key}' asks for positions of the kind {kind!r}, but only unscaled RoPE ('default') can be "
-                "converted: GPT-NeoX has no scaling, and without it this would be another model"
+                f"{place}: '{key}' asks for positions of the kind {kind!r}, but only unscaled RoPE ('default') can "
+                "be used: GPT-NeoX has no scaling, and without it this would be another model"
             )
         if block.get("rope_theta") is not None:
             found[f"{key}.rope_theta"] = _number(block["rope_theta"], place, f"{key}.rope_theta")

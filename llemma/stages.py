@@ -22,7 +22,6 @@ Positive = Annotated[int, pydantic.Field(gt=0)]
 Name = Annotated[str, pydantic.Field(pattern=r"^[a-z0-9][a-z0-9._-]{0,63}$")]
 Precision = Literal["bfloat16", "fp16", "fp32"]
 Objective = Literal["language-modelling"]
-ENGINES = ("embedded", "neox")
 
 
 class Cluster(Config):

@@ -29,8 +29,8 @@ def read_bracket(reader: Reader, opening: str) -> Value:
     if opening in _MATCHING:
         return _round_or_square(reader, opening)
     if opening == "{":
-        if _is_over(reader):
-            return _over(reader)
+        if _has_infix(reader):
+            return _infix(reader)
         return reader.group()
     if opening == "lb":
         return _set(reader)
@@ -69,7 +69,7 @@ def _round_or_square(reader: Reader, opening: str) -> Value:
         if (opening == "(") != (closing == ")"):
             raise UnreadableError("brackets that do not match")
         return items[0]
-    return TupleOf(tuple(items), opening, closing)
+    return TupleOf(tuple(items), opening[0], closing[0])
 
 
 def _set(reader: Reader) -> Value:
@@ -101,7 +101,10 @@ def _absolute(reader: Reader, bar: str) -> Value:
     return determinant(inside) if type(inside) is Matrix else Call("abs", (scalar(inside),))
 
 
-def _is_over(reader: Reader) -> bool:
+_INFIX = ("over", "choose")
+
+
+def _has_infix(reader: Reader) -> bool:
     depth = 0
     for kind, value, _ in reader.tokens[reader.at : reader.at + 40]:
         if kind != "o":
@@ -112,27 +115,28 @@ def _is_over(reader: Reader) -> bool:
             depth -= 1
             if not depth:
                 return False
-        elif value == "over" and depth == 1:
+        elif value in _INFIX and depth == 1:
             return True
     return False
 
 
-def _over(reader: Reader) -> Value:
-    """{a \\over b}, plain TeX's fraction."""
+def _infix(reader: Reader) -> Value:
+    """{a \\over b} and {n \\choose k}, plain TeX's fraction and binomial coefficient."""
     reader.enter()
     reader.expect("{")
     tokens = reader.tokens
     depth, place = 0, reader.at
-    while not (tokens[place][1] == "over" and not depth):
+    while not (tokens[place][1] in _INFIX and not depth):
         depth += (tokens[place][1] == "{") - (tokens[place][1] == "}")
         place += 1
+    operator = tokens[place][1]
     tokens[place] = ("o", "}", False)
     above = reader.sum()
     reader.expect("}")
     below = reader.sum()
     reader.expect("}")
     reader.depth -= 1
-    return make_quotient(above, below)
+    return make_quotient(above, below) if operator == "over" else Call("binom", (scalar(above), scalar(below)))
 
 
 def _environment(reader: Reader) -> Value:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from fractions import Fraction
+from math import prod
 from typing import Any
 
 from eval_tasks.answers import limits
@@ -11,6 +12,7 @@ from eval_tasks.answers.values import (
     EXPRESSIONS,
     NUMBERS,
     Constant,
+    Decimal,
     Matrix,
     Node,
     Power,
@@ -55,6 +57,13 @@ def checked(value: int | Fraction) -> int | Fraction:
     return value
 
 
+def digits_of(value: int | Fraction) -> str:
+    """The number as text. Raises TooLargeError where Python would refuse (its limit is 4,300 digits)."""
+    if value.numerator.bit_length() + value.denominator.bit_length() > limits.MAX_BITS_WRITTEN:
+        raise limits.TooLargeError("a number is too large to write out")
+    return str(value)
+
+
 def make_sum(terms: list[Value]) -> Value:
     """The sum; numbers are added at once. Quantities of one unit keep it; matrices are added entry by entry."""
     if any(type(term) is Matrix for term in terms):
@@ -82,27 +91,37 @@ def make_product(factors: list[Value]) -> Value:
     if any(type(factor) is Quantity for factor in factors):
         first = factors[0]
         if type(first) is Quantity and first.unit not in ("%", "deg"):
-            return Quantity(
-                make_product([first.amount, *(scalar(factor) for factor in factors[1:])]), first.unit
-            )
+            return Quantity(make_product([first.amount, *(scalar(factor) for factor in factors[1:])]), first.unit)
         factors = [scalar(factor) for factor in factors]
     if all(isinstance(factor, NUMBERS) for factor in factors):
         total: int | Fraction = 1
         for factor in factors:
             total = checked(total * factor)
-        return total
+        return _still_decimal(total, factors)
     return Product(tuple(expression(factor) for factor in factors))
+
+
+def _still_decimal(total: int | Fraction, factors: list[Value]) -> int | Fraction:
+    """2.5 * 10^-3 is a decimal with as many significant digits as 2.5."""
+    decimals = [factor for factor in factors if type(factor) is Decimal]
+    if len(decimals) != 1 or not decimals[0]:
+        return total
+    power = Fraction(total) / decimals[0]
+    if max(power.numerator, power.denominator).bit_length() > limits.MAX_BITS_WRITTEN:
+        return total
+    size = str(max(power.numerator, power.denominator))
+    if min(power.numerator, power.denominator) != 1 or size.strip("0") != "1":
+        return total
+    shift = len(size) - 1
+    places = decimals[0].places - (shift if power.denominator == 1 else -shift)
+    return Decimal.of(Fraction(total), places, decimals[0].digits)
 
 
 def make_quotient(numerator: Value, denominator: Value) -> Node:
     """The quotient; of two numbers at once. Raises UndefinedError for a division by the number 0."""
     if type(numerator) is Matrix:
         return _matrix_product([make_quotient(1, denominator), numerator])
-    if (
-        type(numerator) is Quantity
-        and numerator.unit not in ("%", "deg")
-        and type(denominator) is not Quantity
-    ):
+    if type(numerator) is Quantity and numerator.unit not in ("%", "deg") and type(denominator) is not Quantity:
         return Quantity(make_quotient(numerator.amount, denominator), numerator.unit)
     above, below = scalar(numerator), scalar(denominator)
     if isinstance(below, NUMBERS):
@@ -123,6 +142,13 @@ def make_power(base: Node, exponent: Node) -> Node:
         if bits * abs(exponent) <= limits.MAX_BITS:
             return checked(size**exponent)
     return Power(base, exponent)
+
+
+def make_double_factorial(value: Value) -> int:
+    """n * (n - 2) * (n - 4) * ... down to 2 or 1."""
+    if type(value) is not int or not -1 <= value <= 1_000:
+        raise UnreadableError("a double factorial of such a thing")
+    return prod(range(value, 0, -2))
 
 
 def _matrix_sum(terms: list[Value]) -> Matrix:

@@ -6,7 +6,7 @@ from fractions import Fraction
 from itertools import pairwise
 
 from eval_tasks.answers import limits, units
-from eval_tasks.answers.build import make_product, make_quotient
+from eval_tasks.answers.build import digits_of, make_product, make_quotient, scalar
 from eval_tasks.answers.expressions import difference, same_expression, same_up_to_factor, signs_settled
 from eval_tasks.answers.limits import Budget, TooLargeError
 from eval_tasks.answers.policies import Policy
@@ -38,10 +38,12 @@ from eval_tasks.answers.values import (
     symbols,
 )
 from eval_tasks.answers.values import PlusMinus as _PlusMinus
+from eval_tasks.answers.wording import is_spelled
 
 _CONTAINERS = (TupleOf, ListOf, SetOf, Matrix, SetOperation, SetBuilder)
 _INEQUALITIES = frozenset(("<", ">", "<=", ">=", "!="))
 _EQUALITIES = frozenset(("=", "~"))
+_ANGLES = {(("angle", 1),), (("radian", 1),)}
 
 
 class Comparison:
@@ -61,9 +63,7 @@ class Comparison:
             return self._say(self._texts(gold, prediction), "words")
         if _has_signs(gold) or _has_signs(prediction):
             one, other = _signs_written_out(gold), _signs_written_out(prediction)
-            return self._say(
-                _count(one) == _count(other) and self.same(one, other, within), "plus-minus written out"
-            )
+            return self._say(_count(one) == _count(other) and self.same(one, other, within), "plus-minus written out")
         if Relation in kinds:
             return self._relations(gold, prediction, within)
         if Quantity in kinds:
@@ -91,9 +91,7 @@ class Comparison:
         one, other = self._words(gold), self._words(prediction)
         if one is None or other is None:
             return False
-        return one == other or (
-            len(one) > 1 and not self.policy.list_ordered and sorted(one) == sorted(other)
-        )
+        return one == other or (len(one) > 1 and not self.policy.list_ordered and sorted(one) == sorted(other))
 
     def _words(self, value: Value) -> tuple[str, ...] | None:
         """The words of a text, or of letters that a text may spell; None for anything else."""
@@ -104,13 +102,17 @@ class Comparison:
             return tuple(part for part in parts if part)
         if kind is Symbol or kind is Constant:
             return (str(value.name).lower(),)
-        if kind is Product and all(type(factor) is Symbol for factor in value.factors):
+        if is_spelled(value):
             return ("".join(factor.name for factor in value.factors).lower(),)
         if kind in (ListOf, SetOf, TupleOf):
             parts = [self._words(item) for item in value.items]
             return None if None in parts else tuple(word for part in parts for word in part or ())
         if type(value) is int:
-            return (str(value),)
+            return (digits_of(value),)
+        if kind is Quantity and type(value.amount) is int and value.unit.lower() in ("am", "pm"):
+            return (f"{value.amount}:00 {value.unit.lower()}",)
+        if kind is Quantity and is_spelled(value.amount):  # mn \text{ ways} and, in plain text, mn ways
+            return (" ".join((*(self._words(value.amount) or ()), value.unit.lower())),)
         return None
 
     # --- units ---
@@ -128,9 +130,7 @@ class Comparison:
         if written is not None and units.unit_of(quantity.unit) is not None:
             return self._two_quantities(*((quantity, written) if quantity is gold else (written, quantity)))
         if quantity.unit == "%":
-            if self.policy.percent_as_decimal and self._expressions(
-                make_quotient(quantity.amount, 100), plain
-            ):
+            if self.policy.percent_as_decimal and self._expressions(make_quotient(quantity.amount, 100), plain):
                 return True
             return self.policy.percent_dropped and self._expressions(quantity.amount, plain)
         if quantity.unit == "deg" and self.policy.degrees_as_radians:
@@ -153,6 +153,8 @@ class Comparison:
             return self._say(self.policy.unit_dropped, "different words for the unit") and self._expressions(
                 gold.amount, prediction.amount
             )
+        if {one[0], other[0]} == _ANGLES and self.policy.degrees_as_radians:
+            return self._expressions(scalar(_in_degrees(gold)), scalar(_in_degrees(prediction)))
         if one[0] != other[0] or (one[1] != other[1] and not self.policy.units_converted):
             return self._say(False, "different units")
         return self._expressions(_scaled(gold.amount, one[1]), _scaled(prediction.amount, other[1]))
@@ -164,7 +166,7 @@ class Comparison:
         numeral, plain = (gold, prediction) if type(gold) is BaseNumeral else (prediction, gold)
         if not isinstance(plain, NUMBERS):
             return False
-        return self.policy.base_dropped and (plain == numeral.value or str(plain) == numeral.digits)
+        return self.policy.base_dropped and (plain == numeral.value or digits_of(plain) == numeral.digits)
 
     def _ratios(self, gold: Value, prediction: Value) -> bool:
         if type(gold) is Ratio and type(prediction) is Ratio:
@@ -227,8 +229,9 @@ class Comparison:
             if self._real_sets(gold, prediction):
                 return True
             return self._chains(gold, prediction)
-        if one is not None and other is None and not within:
-            return self.same(one, prediction.sides[-1]) and _is_identity(prediction, self)
+        for meant, identity in ((one, prediction), (other, gold)):
+            if meant is not None and not within and _is_identity(identity, self):
+                return self.same(meant, identity.sides[-1])
         return self._chains(gold, prediction)
 
     def _comparable(self, gold: Relation, prediction: Relation) -> bool:
@@ -247,9 +250,7 @@ class Comparison:
             return self._say(False, "different relations")
         left, right = difference(*gold.sides), difference(*prediction.sides)
         if one in _EQUALITIES or one == "!=":
-            return self._say(
-                same_up_to_factor(left, right, self.budget) is not None, "equations up to a factor"
-            )
+            return self._say(same_up_to_factor(left, right, self.budget) is not None, "equations up to a factor")
         if one not in _INEQUALITIES or other not in _INEQUALITIES:
             return self._chains(gold, prediction)
         if len(one) != len(other):
@@ -265,9 +266,7 @@ class Comparison:
             return self._say(False, "relations of different lengths")
         if gold.operators == prediction.operators and self._in_order(gold.sides, prediction.sides):
             return True
-        flipped = tuple(
-            {"<": ">", ">": "<", "<=": ">=", ">=": "<="}.get(sign, sign) for sign in prediction.operators
-        )
+        flipped = tuple({"<": ">", ">": "<", "<=": ">=", ">=": "<="}.get(sign, sign) for sign in prediction.operators)
         return gold.operators == flipped[::-1] and self._in_order(gold.sides, prediction.sides[::-1])
 
     def _real_sets(self, gold: Value, prediction: Value) -> bool:
@@ -325,13 +324,9 @@ class Comparison:
             if self.same(gold.left, prediction.left) and self.same(gold.right, prediction.right):
                 return True
             commutes = gold.operator != "setminus"
-            return (
-                commutes and self.same(gold.left, prediction.right) and self.same(gold.right, prediction.left)
-            )
+            return commutes and self.same(gold.left, prediction.right) and self.same(gold.right, prediction.left)
         if type(gold) is SetBuilder and type(prediction) is SetBuilder:
-            return self.same(gold.element, prediction.element) and self.same(
-                gold.condition, prediction.condition
-            )
+            return self.same(gold.element, prediction.element) and self.same(gold.condition, prediction.condition)
         return False
 
     def _tuples(self, gold: Value, prediction: Value) -> bool:
@@ -340,7 +335,7 @@ class Comparison:
         if len(gold.items) == 2:
             brackets = {
                 (t.opening.replace("<", "("), t.closing.replace(">", ")")) for t in (gold, prediction)
-            }
+            }  # <1, 2> is the vector (1, 2)
             if len(brackets) > 1:
                 return self._say(False, "different brackets")
         return self._in_order(gold.items, prediction.items)
@@ -353,9 +348,7 @@ class Comparison:
             if not self.policy.tuple_as_vector:
                 return self._say(False, "a matrix and a tuple")
             # a tuple stands for a row or a column alike
-            one, other = (
-                tuple((entry,) for entry in rows[0]) if len(rows) == 1 else rows for rows in (one, other)
-            )
+            one, other = (tuple((entry,) for entry in rows[0]) if len(rows) == 1 else rows for rows in (one, other))
         if len(one) != len(other) or len(one[0]) != len(other[0]):
             return self._say(False, "matrices of different shapes")
         return all(self._in_order(a, b) for a, b in zip(one, other, strict=True))
@@ -401,6 +394,11 @@ def _check_length(gold: tuple[Value, ...], prediction: tuple[Value, ...]) -> Non
 
 def _scaled(amount: Value, factor: Fraction) -> Value:
     return amount if factor == 1 else make_product([amount, factor])
+
+
+def _in_degrees(angle: Quantity) -> Value:
+    """The angle under one name for its unit; of one in radians the number alone."""
+    return Quantity(angle.amount, "deg") if units.canonical_word(angle.unit) == "deg" else angle.amount
 
 
 def _letters_as_unit(plain: Value) -> Quantity | None:
@@ -477,9 +475,7 @@ def _has_signs(value: Value) -> bool:
     if kind is Relation:
         return any(_has_signs(side) for side in value.sides)
     return (
-        isinstance(value, (*EXPRESSIONS, Quantity))
-        and not isinstance(value, NUMBERS)
-        and contains(value, _PlusMinus)
+        isinstance(value, (*EXPRESSIONS, Quantity)) and not isinstance(value, NUMBERS) and contains(value, _PlusMinus)
     )
 
 

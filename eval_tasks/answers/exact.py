@@ -16,7 +16,7 @@ from math import comb, factorial, gcd, isqrt, lcm
 from typing import Any
 
 from eval_tasks.answers import limits
-from eval_tasks.answers.build import checked
+from eval_tasks.answers.build import checked, digits_of
 from eval_tasks.answers.limits import Budget, TooLargeError, UndefinedError, UnsupportedError
 from eval_tasks.answers.values import (
     NUMBERS,
@@ -67,9 +67,10 @@ def _poly_key(poly: Poly) -> str:
     parts = []
     for monomial in sorted(poly, key=repr):
         atoms = "*".join(f"{atom}^{exponent}" if exponent != 1 else atom for atom, exponent in monomial)
-        parts.append(
-            f"{poly[monomial]}{'*' if atoms else ''}{atoms}" if poly[monomial] != 1 or not atoms else atoms
-        )
+        coefficient = poly[monomial]
+        if coefficient != 1 or not atoms:
+            atoms = digits_of(coefficient) + ("*" if atoms else "") + atoms
+        parts.append(atoms)
     return "+".join(parts) or "0"
 
 
@@ -297,9 +298,7 @@ def whole_power(base: Form, exponent: int, budget: Budget) -> Form:
 def _fractional(base: Form, exponent: Fraction, budget: Budget) -> Form:
     """base ** (p/q), principal value. Monomials of variables are taken for positive where their powers are odd."""
     if base.denominator is not ONE and len(base.denominator) == 1:
-        base = form_multiply(
-            Form(base.numerator, ONE, base.plain), form_inverse(Form(base.denominator)), budget
-        )
+        base = form_multiply(Form(base.numerator, ONE, base.plain), form_inverse(Form(base.denominator)), budget)
     if base.denominator is ONE and len(base.numerator) == 1:
         ((monomial, coefficient),) = base.numerator.items()
         if coefficient > 0 and all(
@@ -447,6 +446,9 @@ def _bound(node: Bound, budget: Budget) -> Form:
     combine = form_add if node.kind == "sum" else form_multiply
     for value in range(lower, upper + 1):
         total = combine(total, canonical(substituted(node.body, node.variable, value), budget), budget)
+        number = total.number()
+        if type(number) is Fraction:  # fractions grow, and with them what a step costs
+            budget.spend(number.denominator.bit_length() // 200)
     return total
 
 
@@ -460,11 +462,7 @@ def _integrated(node: Bound, lower: Coefficient, upper: Coefficient, budget: Bud
         power = powers.pop(node.variable, 0)
         if type(power) is not int or power < 0 or power > 200 or any(atom[0] == "@" for atom in powers):
             raise UnsupportedError("an integral of what is no polynomial")
-        value = (
-            Fraction(coefficient)
-            * (Fraction(upper) ** (power + 1) - Fraction(lower) ** (power + 1))
-            / (power + 1)
-        )
+        value = Fraction(coefficient) * (Fraction(upper) ** (power + 1) - Fraction(lower) ** (power + 1)) / (power + 1)
         total = add(total, {tuple(sorted(powers.items())): checked(value)} if value else {})
     return Form(total, ONE, body.plain)
 

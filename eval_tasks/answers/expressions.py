@@ -162,9 +162,7 @@ def _proportional_forms(left: Form, right: Form, budget: Budget) -> int | None:
     above, below = left.numerator, right.numerator
     if left.denominator is not ONE or right.denominator is not ONE:
         if _has_symbols(left.denominator) or _has_symbols(right.denominator):
-            cross = _ratio(
-                multiply(above, right.denominator, budget), multiply(below, left.denominator, budget)
-            )
+            cross = _ratio(multiply(above, right.denominator, budget), multiply(below, left.denominator, budget))
             return cross if cross else _ratio(above, below) or (None if left.plain and right.plain else 0)
         return 0
     found = _ratio(above, below)

@@ -10,9 +10,7 @@ from eval_tasks.answers import limits
 _NEXT_PROBLEM = re.compile(r"\n\s{0,4}(?:Problem|Question|Q)\s?:", re.IGNORECASE)
 _NUMBER = re.compile(r"-?\$?\d[\d,]{0,100}(?:\.\d{1,100})?%?")
 _CHOICE = re.compile(r"\(([A-J])\)|\b([A-J])\b(?=[).:]|\s*$)")
-_BETWEEN_BOXES = re.compile(
-    r"[\s,;$.\\()&]*(?:and|or)?[\s,;$.\\()&]*|[\s,$]*\\text\{\s*(?:and|or)\s*\}[\s,$]*"
-)
+_BETWEEN_BOXES = re.compile(r"[\s,;$.\\()&]*(?:and|or)?[\s,;$.\\()&]*|[\s,$]*\\text\{\s*(?:and|or)\s*\}[\s,$]*")
 _MATH = (("\\[", "\\]"), ("$$", "$$"), ("\\(", "\\)"), ("$", "$"))
 _MAX_BOXES = 20
 _MAX_BROKEN_BOXES = 5

@@ -50,6 +50,10 @@ def read_call(reader: Reader, name: str) -> Value:
     """The function at the reader's place with power, base and argument: \\sin^2 x, \\log_2 8, sqrt(2), \\ln|x|."""
     exponent: Node = None
     base: Node = None
+    kind, value, spaced = reader.tokens[reader.at]
+    if name == "log" and kind == "n" and not spaced and reader.tokens[reader.at + 1][1] == "(":
+        base = value  # log2(8), log10(1000)
+        reader.at += 1
     for _ in range(2):
         if reader.is_operator("^"):
             reader.at += 1
@@ -121,11 +125,7 @@ def _bare_argument(reader: Reader) -> Value:
     while True:
         kind, value, _ = reader.tokens[reader.at]
         if kind == "w":
-            if (
-                value in names.FUNCTIONS
-                or reader.stops_product(value, factors[-1])
-                or _begins_function(value)
-            ):
+            if value in names.FUNCTIONS or reader.stops_product(value, factors[-1]) or _begins_function(value):
                 break
         elif kind == "c":
             if value in names.FUNCTIONS or value in BIG or value in ("pmod", "bmod", "mod"):
@@ -197,8 +197,4 @@ def _integral(reader: Reader, lower: Node, upper: Node) -> Value:
 def _is_differential(reader: Reader) -> bool:
     kind, value, _ = reader.tokens[reader.at]
     following = reader.tokens[reader.at + 1] if value == "d" else None
-    return (
-        kind == "w"
-        and value[0] == "d"
-        and (len(value) == 2 or (following is not None and following[0] == "w"))
-    )
+    return kind == "w" and value[0] == "d" and (len(value) == 2 or (following is not None and following[0] == "w"))

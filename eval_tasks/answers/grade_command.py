@@ -33,9 +33,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     from eval_tasks.answers.policies import OPTIONS, POLICIES
 
     parser.add_argument("file", type=Path, help="JSON lines with a gold answer and a prediction each")
-    parser.add_argument(
-        "--gold", default="gold", metavar="KEY", help="key of the gold answer (default: gold)"
-    )
+    parser.add_argument("--gold", default="gold", metavar="KEY", help="key of the gold answer (default: gold)")
     parser.add_argument(
         "--prediction", metavar="KEY", help=f"key of the prediction (default: {', '.join(_PREDICTIONS)})"
     )
@@ -44,9 +42,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         choices=sorted(STYLES),
         help="first take the answer from the prediction (default: auto for the key 'completion', else bare)",
     )
-    parser.add_argument(
-        "--policy", choices=sorted(POLICIES), default="standard", help="what counts as the same answer"
-    )
+    parser.add_argument("--policy", choices=sorted(POLICIES), default="standard", help="what counts as the same answer")
     parser.add_argument(
         "--option",
         action="append",
@@ -54,9 +50,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="NAME=VALUE",
         help=f"change an option: {', '.join(OPTIONS)}",
     )
-    parser.add_argument(
-        "--workers", type=int, default=1, metavar="N", help="processes that judge (default: 1)"
-    )
+    parser.add_argument("--workers", type=int, default=1, metavar="N", help="processes that judge (default: 1)")
     parser.add_argument("--out", type=Path, help="write every judgement here, as JSON lines")
     parser.add_argument("--report", type=Path, help="write the counts here, as JSON")
 
@@ -171,14 +165,10 @@ def _judged_chunks(
             except BrokenProcessPool:
                 deaths += 1
                 if deaths > 3:
-                    raise InputError(
-                        f"{path}: workers keep dying near line {waiting[0][0]}; try --workers 1"
-                    ) from None
+                    raise InputError(f"{path}: workers keep dying near line {waiting[0][0]}; try --workers 1") from None
                 pool.shutdown(wait=False, cancel_futures=True)
                 pool = ProcessPoolExecutor(workers, mp_context=context)
-                waiting = [
-                    (n, lines, pool.submit(judge_lines, n, lines, settings)) for n, lines, _ in waiting
-                ]
+                waiting = [(n, lines, pool.submit(judge_lines, n, lines, settings)) for n, lines, _ in waiting]
                 continue
             waiting.pop(0)
             yield result
@@ -186,9 +176,7 @@ def _judged_chunks(
         pool.shutdown(wait=True, cancel_futures=True)
 
 
-def judge_lines(
-    first: int, lines: list[bytes], settings: dict[str, Any]
-) -> tuple[list[dict[str, Any]], list[str]]:
+def judge_lines(first: int, lines: list[bytes], settings: dict[str, Any]) -> tuple[list[dict[str, Any]], list[str]]:
     """Judgements of some lines of the file, and what is wrong with those that cannot be read."""
     from eval_tasks.answers import extract, judge
     from eval_tasks.answers.policies import policy_named
@@ -233,9 +221,7 @@ def _pair(line: bytes, settings: dict[str, Any]) -> tuple[str, str | None, str]:
     key = settings["prediction"] or next((name for name in _PREDICTIONS if name in row), "prediction")
     for name in (settings["gold"], key):
         if name not in row:
-            raise ValueError(
-                f"no key {name!r}; there are {', '.join(sorted(map(repr, row))) or 'none'}"[:200]
-            )
+            raise ValueError(f"no key {name!r}; there are {', '.join(sorted(map(repr, row))) or 'none'}"[:200])
     gold, prediction = row[settings["gold"]], row[key]
     if isinstance(gold, (int, float)) and not isinstance(gold, bool):
         gold = repr(gold)

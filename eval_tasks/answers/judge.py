@@ -10,13 +10,26 @@ from fractions import Fraction
 
 from eval_tasks.answers import limits
 from eval_tasks.answers.compare import Comparison
+from eval_tasks.answers.exact import substituted
 from eval_tasks.answers.policies import Policy, policy_named
 from eval_tasks.answers.reading import Reading, read
-from eval_tasks.answers.values import BaseNumeral, Decimal, ListOf
+from eval_tasks.answers.values import (
+    EXPRESSIONS,
+    BaseNumeral,
+    Constant,
+    Decimal,
+    ListOf,
+    Value,
+    children,
+    symbols,
+)
 
 _DECIMAL_COMMA = re.compile(r"-?\d{1,30},\d{1,30}")
 _LONG_DECIMAL_COMMA = re.compile(r"-?\d{1,30},\d{2,30}")  # in a gold answer, '1,2' is a list
 _FRACTION = re.compile(r"-?\\frac\{-?(\d{1,40})\}\{-?(\d{1,40})\}|-?(\d{1,40})/(\d{1,40})")
+
+
+FAULT = "a fault of the grader"
 
 
 class Outcome(enum.StrEnum):
@@ -56,6 +69,8 @@ def judge(
         return _judge(gold, prediction, chosen)
     except RecursionError:
         return Judgement(Outcome.UNPARSED, "nested too deeply")
+    except Exception as error:  # a fault of ours must not end hours of evaluation; tests look for this reason
+        return Judgement(Outcome.UNPARSED, f"{FAULT}: {type(error).__name__}")
 
 
 def judge_many(
@@ -116,6 +131,13 @@ def _other_readings(gold: Reading, prediction: Reading, policy: Policy) -> Judge
             is_read = type(decimal.value) is Decimal and pattern.fullmatch(comma.text)
             if is_read and Fraction(comma.text.replace(",", ".")) == decimal.value:
                 return Judgement(Outcome.EQUAL, "a decimal comma")
+    for one, other in ((gold, prediction), (prediction, gold)):
+        letter = _imaginary_letter(one.value, other.value)
+        if letter:
+            value = substituted(one.value, letter, Constant("i"))
+            changed = Reading(one.text, one.tokens, value, "", False)
+            judgement = _compare(*((changed, other) if one is gold else (other, changed)), policy)
+            return judgement if judgement.is_equal else None
     one, other = gold, prediction
     if type(other.value) is ListOf and "," in one.text and type(one.value) is not ListOf:
         one = read(gold.text, split_thousands=True)
@@ -125,6 +147,22 @@ def _other_readings(gold: Reading, prediction: Reading, policy: Policy) -> Judge
         return None
     judgement = _compare(one, other, policy)
     return judgement if judgement.is_equal else None
+
+
+def _imaginary_letter(value: Value, other: Value) -> str:
+    """'I' or 'j' where one side writes the imaginary unit so (SymPy, Python) and the other as i; else ''."""
+    if not isinstance(value, EXPRESSIONS) or not isinstance(other, EXPRESSIONS):
+        return ""
+    found = symbols(value) & {"I", "j"}
+    if len(found) != 1 or found & symbols(other) or not _has_imaginary_unit(other) or _has_imaginary_unit(value):
+        return ""
+    return found.pop()
+
+
+def _has_imaginary_unit(node: Value) -> bool:
+    if type(node) is Constant:
+        return bool(node.name == "i")
+    return any(_has_imaginary_unit(child) for child in children(node))
 
 
 def _is_reduced(text: str) -> bool:

@@ -11,6 +11,7 @@ MAX_TOKENS = 12_000
 MAX_DIGITS = 1_000  # digits of one numeral (Python refuses above 4,300)
 MAX_DEPTH = 40  # nesting of brackets, fractions, roots and powers
 MAX_BITS = 60_000  # bits of an exact integer
+MAX_BITS_WRITTEN = 12_000  # bits of a number that is written out in digits
 MAX_TERMS = 1_500  # terms of an exact polynomial
 MAX_STEPS = 60_000  # elementary steps of one comparison
 MAX_ITEMS = 400  # members of a list, set or tuple; entries of a matrix

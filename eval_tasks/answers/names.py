@@ -19,7 +19,7 @@ FUNCTIONS: dict[str, str] = {
     "arccosh": "acosh", "arctanh": "atanh", "tg": "tan", "ctg": "cot", "arctg": "atan", "cosec": "csc",
     "lg": "log10", "abs": "abs", "ceil": "ceil", "ceiling": "ceil", "Re": "re", "Im": "im", "re": "re",
     "im": "im", "conj": "conj", "factorial": "factorial", "binomial": "binom", "sqrt": "sqrt", "cbrt": "cbrt",
-    "Gamma": "gamma", "cis": "cis", "sign": "sgn",
+    "Gamma": "gamma", "Abs": "abs", "cis": "cis", "sign": "sgn",
 }  # fmt: skip
 INVERSES = {
     "sin": "asin", "cos": "acos", "tan": "atan", "cot": "acot", "sec": "asec", "csc": "acsc",
@@ -53,7 +53,8 @@ OPERATORS: dict[str, str] = {
     "prime": "'", "lor": "or", "vee": "or", "land": "and", "wedge": "and", "to": "->", "rightarrow": "->",
     "implies": "=>", "Rightarrow": "=>", "iff": "=>", "Leftrightarrow": "=>", "cr": "nl", "newline": "nl",
     "tabularnewline": "nl", "dots": "...", "ldots": "...", "cdots": "...", "vdots": "...", "dotsc": "...",
-    "over": "over", "And": "&", "lVert": "||", "rVert": "||", "Vert": "||", "coloneqq": "=", "percent": "%",
+    "over": "over", "choose": "choose", "And": "&", "lVert": "||", "rVert": "||", "Vert": "||", "coloneqq": "=",
+    "percent": "%",
 }  # fmt: skip
 ESCAPES = {
     "{": "lb", "}": "rb", "%": "%", "$": "$", "\\": "nl", "|": "||", "&": "and", "#": "#", "_": "_",

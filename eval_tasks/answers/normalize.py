@@ -18,9 +18,7 @@ _SUPERSCRIPTS = dict(
         strict=True,
     )
 )
-_SUBSCRIPTS = dict(
-    zip("\u2080\u2081\u2082\u2083\u2084\u2085\u2086\u2087\u2088\u2089", "0123456789", strict=True)
-)
+_SUBSCRIPTS = dict(zip("\u2080\u2081\u2082\u2083\u2084\u2085\u2086\u2087\u2088\u2089", "0123456789", strict=True))
 _FRACTIONS = {
     "\u00bd": (1, 2), "\u00bc": (1, 4), "\u00be": (3, 4), "\u2153": (1, 3), "\u2154": (2, 3), "\u2155": (1, 5),
     "\u2156": (2, 5), "\u2157": (3, 5), "\u2158": (4, 5), "\u2159": (1, 6), "\u215a": (5, 6), "\u215b": (1, 8),
@@ -44,7 +42,7 @@ _SIGNS = {
     "\u2229": r"\cap ", "\u2216": r"\setminus ", "\u2205": r"\emptyset ", "\u00d8": r"\emptyset ",
     "\u221e": r"\infty ", "\u221a": r"\sqrt ", "\u221b": r"\sqrt[3]", "\u221c": r"\sqrt[4]", "\u00b0": r"^\circ ",
     "\u02da": r"^\circ ", "\u00ba": r"^\circ ", "\u2218": r"\circ ", "\u2211": r"\sum ", "\u220f": r"\prod ",
-    "\u20ac": r"\text{ euros }", "\u00a3": r"\text{ gbp }", "\u00a2": r"\text{ cents }",
+    "\u20ac": r"\text{ euros }", "\u00a5": r"\text{ yen }", "\u00a3": r"\text{ gbp }", "\u00a2": r"\text{ cents }",
     "\u222b": r"\int ", "\u2032": "'", "\u2019": "'", "\u2018": "'", "\u201c": '"', "\u201d": '"', "\u2033": "''",
     "\u27e8": r"\langle ", "\u27e9": r"\rangle ", "\u2329": r"\langle ", "\u232a": r"\rangle ", "\u230a": r"\lfloor ",
     "\u230b": r"\rfloor ", "\u2308": r"\lceil ", "\u2309": r"\rceil ", "\u2228": r"\lor ", "\u2227": r"\land ",
@@ -67,6 +65,8 @@ _ROOT_SIGN = re.compile(r"\\sqrt ([0-9.]+)")
 _CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]+")
 _BRACKET_DELIMITER = re.compile(r"(?<!\\)\\[()\[\]]")  # not the bracket after a line break, as in \\\\[2pt]
 _BACKSLASHES = re.compile(r"\\+")
+_ABBREVIATION = re.compile(r"(?<=[A-Za-z])\.(?=[ }]|$)")
+_TIMES_TEN = re.compile(r"(?<=[\d ])[xX] ?(?=10 ?(?:\^|\*\*))")
 _DOUBLED_COMMAND = re.compile(r"\\\\[A-Za-z]{2}")
 _ENDS = " \t\r\n"
 
@@ -95,9 +95,11 @@ def _unicode(text: str) -> str:
 
 def _doubled_backslashes(text: str) -> str:
     """Halved where every run of backslashes is even and one comes before a letter: the text was escaped twice."""
-    runs = _BACKSLASHES.findall(text)
-    if any(len(run) % 2 for run in runs) or not _DOUBLED_COMMAND.search(text):
+    if not _DOUBLED_COMMAND.search(text):
         return text
+    runs = _BACKSLASHES.findall(text)
+    if any(len(run) % 2 for run in runs):  # partly: no line break can stand outside an environment
+        return text if "\\begin" in text else _DOUBLED_COMMAND.sub(lambda run: run[0][1:], text)
     return _BACKSLASHES.sub(lambda run: run[0][: len(run[0]) // 2], text)
 
 
@@ -122,10 +124,10 @@ def _markdown(text: str) -> str:
     return inner if text.startswith("**") and text.endswith("**") and "**" not in inner and inner else text
 
 
-def _time_of_day(text: str) -> str:
+def _abbreviations(text: str) -> str:
     for spelling in ("a.m.", "p.m.", "A.M.", "P.M."):
         text = text.replace(spelling, spelling.replace(".", "").lower())
-    return text
+    return _ABBREVIATION.sub("", text)
 
 
 def _ends(text: str) -> str:
@@ -157,11 +159,12 @@ RULES: tuple[Rule, ...] = (
         _delimiters,
     ),
     Rule("bold markdown", "answers of chat models", ("**",), lambda text: _markdown(text.strip(_ENDS))),
+    Rule("abbreviations", "a.m., sq. ft.: a full stop after a letter is no mathematics", (".",), _abbreviations),
     Rule(
-        "time of day",
-        "a.m. and p.m. lose their full stops, which are no mathematics",
-        (".m.", ".M."),
-        _time_of_day,
+        "x before a power of ten",
+        "plain text: 4.5 x 10^3",
+        ("x", "X"),
+        lambda text: _TIMES_TEN.sub("*", text),
     ),
     Rule("ends", "a full stop ends a sentence, not an answer", (), _ends),
 )

@@ -52,8 +52,7 @@ _local = threading.local()
 
 _MPMATH_FUNCTIONS = frozenset(
     names.words(
-        "sin cos tan cot sec csc sinh cosh tanh asin acos atan asinh acosh atanh ln exp erf gamma fabs "
-        "floor ceil sqrt"
+        "sin cos tan cot sec csc sinh cosh tanh asin acos atan asinh acosh atanh ln exp erf gamma fabs floor ceil sqrt"
     )
 )
 
@@ -69,12 +68,8 @@ class Arithmetic:
             context: Any = MPContext()
             context.dps = _WORKING_DIGITS[kind]
             self.pi, self.e, self.i = +context.pi, +context.e, context.mpc(0, 1)
-            self.functions: dict[str, Callable[..., Any]] = {
-                name: getattr(context, name) for name in _MPMATH_FUNCTIONS
-            }
-            self.convert: Callable[[Any], Any] = lambda value: (
-                context.mpf(value.numerator) / value.denominator
-            )
+            self.functions: dict[str, Callable[..., Any]] = {name: getattr(context, name) for name in _MPMATH_FUNCTIONS}
+            self.convert: Callable[[Any], Any] = lambda value: context.mpf(value.numerator) / value.denominator
             self.power = context.power
         else:
             self.pi, self.e, self.i = math.pi, math.e, 1j
@@ -111,9 +106,7 @@ def _guarded(name: str) -> Callable[[Any], Any]:
 
 _FLOAT_FUNCTIONS: dict[str, Callable[..., Any]] = {
     name: _guarded(name)
-    for name in names.words(
-        "sin cos tan sinh cosh tanh asin acos atan asinh acosh atanh exp sqrt erf gamma floor ceil"
-    )
+    for name in names.words("sin cos tan sinh cosh tanh asin acos atan asinh acosh atanh exp sqrt erf gamma floor ceil")
 }
 _FLOAT_FUNCTIONS.update(
     ln=_guarded("log"),
@@ -244,8 +237,12 @@ class Evaluation:
         if name == "binom":
             top, bottom = arguments
             return self._gamma(top + 1) / (self._gamma(bottom + 1) * self._gamma(top - bottom + 1))
-        if name in ("floor", "ceil") and _imaginary(first):
-            raise UndefinedError(f"{name} of a complex number")
+        if name in ("floor", "ceil"):
+            if _imaginary(first):
+                raise UndefinedError(f"{name} of a complex number")
+            nearest = functions["floor"](first.real + self.arithmetic.convert(Fraction(1, 2)))
+            if abs(first - nearest) <= (1e-50 if self.arithmetic.exact else 1e-12) * self.largest:
+                return nearest  # tan 45 degrees is 1, not a little less
         if abs(first) > 1e6 and name not in ("floor", "ceil", "atan", "acot"):
             raise TooLargeError(f"the argument of {name} is too large")
         function = functions.get(name)
@@ -264,11 +261,7 @@ class Evaluation:
         return self.arithmetic.functions["gamma"](value)
 
     def _bound(self, node: Bound) -> Any:
-        if (
-            node.lower is None
-            or node.kind == "limit"
-            or (contains(node.upper, Constant) and _is_infinite(node))
-        ):
+        if node.lower is None or node.kind == "limit" or (contains(node.upper, Constant) and _is_infinite(node)):
             raise UnsupportedError(f"a {node.kind}")
         lower, upper = self.of(node.lower), self.of(node.upper)
         if node.kind == "integral":
@@ -351,6 +344,8 @@ def precise(node: Node, point: dict[str, Any], budget: Budget, log_base: str = "
     """The value at a point to 60 digits or better, and a bound on its error judged from a coarser evaluation."""
     coarse, _ = evaluate(node, point, "coarse", budget, log_base)
     fine, evaluation = evaluate(node, point, "fine", budget, log_base)
+    if abs(fine - coarse) > 1e-10 * (1 + abs(fine)):  # a pole, as of tan at pi/2: what is there is rounding
+        raise UndefinedError("no value at this point")
     tiny = arithmetic("fine").convert(Fraction(1, 10**DIGITS))
     return fine, (abs(fine - coarse) + abs(fine)) * tiny + evaluation.slack
 
@@ -360,9 +355,7 @@ def evaluate(
 ) -> tuple[Any, Evaluation]:
     """The value at a point, with the evaluation that tells its largest intermediate value."""
     numbers = arithmetic(kind)
-    evaluation = Evaluation(
-        numbers, {name: numbers.convert(value) for name, value in point.items()}, budget, log_base
-    )
+    evaluation = Evaluation(numbers, {name: numbers.convert(value) for name, value in point.items()}, budget, log_base)
     return evaluation.of(node), evaluation
 
 

@@ -11,7 +11,9 @@ from itertools import pairwise
 
 from eval_tasks.answers import limits, names, units
 from eval_tasks.answers.build import (
+    digits_of,
     expression,
+    make_double_factorial,
     make_power,
     make_product,
     make_quotient,
@@ -39,7 +41,7 @@ from eval_tasks.answers.values import (
     Value,
     negated,
 )
-from eval_tasks.answers.wording import base_numeral, is_word, text_value
+from eval_tasks.answers.wording import base_numeral, is_spelled, is_word, text_value
 
 _END: Token = ("end", "", False)
 _SEPARATORS = frozenset((",", ";", "and", "or"))
@@ -61,6 +63,7 @@ class Reader:
         self.bars = 0  # open | ... |, within which a bar closes
         self.builders = 0  # open { ... within which a bar or colon is "such that"
         self.integrals = 0
+        self.spelled = False  # letters that may be a word were taken for a product of variables
         self.bound: list[str] = []
 
     # --- tokens ---
@@ -71,9 +74,7 @@ class Reader:
     def expect(self, value: str) -> None:
         token = self.tokens[self.at]
         if token[0] != "o" or token[1] != value:
-            raise UnreadableError(
-                f"expected {value!r}, found {token[1]!r}" if token[1] else f"expected {value!r}"
-            )
+            raise UnreadableError(f"expected {value!r}, found {token[1]!r}" if token[1] else f"expected {value!r}")
         self.at += 1
 
     def enter(self) -> None:
@@ -139,9 +140,7 @@ class Reader:
     def item(self) -> Value:
         start = self.at
         kind, value, _ = self.tokens[start]
-        if ((kind == "t" and len(value) > 1) or (kind == "w" and is_word(value))) and self.tokens[start + 1][
-            0
-        ] != "n":
+        if ((kind == "t" and len(value) > 1) or (kind == "w" and is_word(value))) and self.tokens[start + 1][0] != "n":
             return self.words()
         if kind == "o" and value == "=":
             self.at += 1
@@ -188,12 +187,7 @@ class Reader:
         if kind is TupleOf and all(type(item) is Symbol for item in side.items):
             return "(" + ",".join(item.name for item in side.items) + ")"
         tokens = self.tokens[start:end]
-        if (
-            len(tokens) > 3
-            and tokens[0][0] in "wc"
-            and tokens[-1][1] == ")"
-            and not self.is_function(tokens[0][1])
-        ):
+        if len(tokens) > 3 and tokens[0][0] in "wc" and tokens[-1][1] == ")" and not self.is_function(tokens[0][1]):
             head = 2 if tokens[1][1] == "'" else 1
             inside = tokens[head + 1 : -1]
             if tokens[head][1] == "(" and all(t[0] in "wn" or t[1] == "," for t in inside):
@@ -220,9 +214,7 @@ class Reader:
             operator = self.tokens[self.at][1]
             self.at += 1
             right = self.set_expression()
-            return Relation(
-                (Symbol(" ".join(parts)), right), ("=" if operator == ":" else operator,), " ".join(parts)
-            )
+            return Relation((Symbol(" ".join(parts)), right), ("=" if operator == ":" else operator,), " ".join(parts))
         if self.is_operator("_") and len(parts) == 1:
             self.at = start
             return self.set_expression()
@@ -249,12 +241,7 @@ class Reader:
 
     def between_brackets(self) -> bool:
         before, after = self.tokens[self.at - 1], self.tokens[self.at + 1]
-        return (
-            before[0] == "o"
-            and before[1] in (")", "]", "rb", "}")
-            and after[0] == "o"
-            and after[1] in _OPENERS
-        )
+        return before[0] == "o" and before[1] in (")", "]", "rb", "}") and after[0] == "o" and after[1] in _OPENERS
 
     def with_unit(self) -> Value:
         value = self.sum()
@@ -279,6 +266,7 @@ class Reader:
     def unit(self, value: Value) -> Value:
         """The value with the unit words that follow it, if any do."""
         parts: list[str] = []
+        plain = self.tokens[self.at][0] == "w"
         while True:
             kind, word, _ = self.tokens[self.at]
             if kind not in "tw" or word.lower() in _JOINING_WORDS or word == "mod" or self.is_union_word():
@@ -299,8 +287,12 @@ class Reader:
             parts.append(word)
         if not parts:
             return value
+        if parts[0].strip("( ").startswith("base"):
+            return self.named_base(value, parts)
         words = " ".join(" ".join(parts).split()).strip(" .")
         amount = expression(value)
+        if self.spelled and plain and is_spelled(amount) and "unit" not in words and not units.unit_of(words):
+            raise UnreadableError("words")  # no solution, all integers: not n * o solutions
         if type(amount) is Quantity:
             if amount.unit == "deg" and words in ("C", "F", "Celsius", "Fahrenheit", "celsius", "fahrenheit"):
                 return Quantity(amount.amount, "deg" + words[0].upper())
@@ -314,6 +306,17 @@ class Reader:
             return self.compound(unit)
         return unit
 
+    def named_base(self, value: Value, parts: list[str]) -> Value:
+        """1011 base 2, 1011 (base two): the words after the numeral name its base."""
+        base = " ".join(parts).replace("base", "").strip("() ")
+        if not base and self.tokens[self.at][0] == "n":
+            base = str(self.tokens[self.at][1])
+            self.at += 1
+        number = names.NUMBER_WORDS.get(base.lower(), base)
+        if type(value) is not int or not str(number).isdigit():
+            raise UnreadableError("a base that is no number")
+        return base_numeral(digits_of(value), int(str(number)[:3]))
+
     def is_union_word(self) -> bool:
         return self.tokens[self.at][1] in ("U", "u", "union") and self.between_brackets()
 
@@ -325,9 +328,7 @@ class Reader:
         larger, smaller = units.unit_of(first.unit), units.unit_of(second.unit)
         if larger is None or smaller is None or larger[0] != smaller[0]:
             raise UnreadableError("two units side by side")
-        return Quantity(
-            make_sum([first.amount, make_product([second.amount, smaller[1] / larger[1]])]), first.unit
-        )
+        return Quantity(make_sum([first.amount, make_product([second.amount, smaller[1] / larger[1]])]), first.unit)
 
     def sum(self) -> Value:
         terms: list[Value] = []
@@ -372,11 +373,11 @@ class Reader:
                     divisor = self.signed_power()
                     factors = [make_quotient(make_product(factors), divisor)]
                     continue
-                if value == "over":
-                    raise UnreadableError("\\over outside braces")
-                if value in _STARTING_OPERATORS or (
-                    value in ("|", "||") and not self.bars and not self.builders
-                ):
+                if value in ("over", "choose"):
+                    raise UnreadableError(f"\\{value} outside braces")
+                if value == "(" and self.tokens[self.at + 1][1] in ("mod", "bmod"):
+                    break  # 3 (mod 7)
+                if value in _STARTING_OPERATORS or (value in ("|", "||") and not self.bars and not self.builders):
                     factors.append(self.power())
                     continue
                 break
@@ -390,8 +391,13 @@ class Reader:
                     break
                 factors.append(self.power())
                 continue
-            if kind == "t" and len(value) == 1 and not value.isdigit() and value not in units.LETTER_UNITS:
-                break
+            is_scale = value in ("C", "F") and type(factors[-1]) is Quantity
+            if kind == "t" and not is_scale and self.is_factor(value):
+                factors.append(self.power())
+                continue
+            if kind == "n" and self.tokens[self.at - 2][1] == "^" and self.tokens[self.at + 1][1] == "^":
+                factors.append(self.power())  # 2^6 3^5
+                continue
             if kind == "n" and self.tokens[self.at - 1][0] == "n":
                 raise UnreadableError("two numbers side by side")
             if kind == "n" and type(factors[-1]) is Symbol and not self.tokens[self.at][2]:
@@ -402,19 +408,36 @@ class Reader:
             break
         return factors[0] if len(factors) == 1 else make_product(factors)
 
+    @staticmethod
+    def is_letter(word: str) -> bool:
+        """True for a variable or i in a text; the letters that are units count as units there."""
+        return len(word) == 1 and word.isalpha() and word not in units.LETTER_UNITS
+
+    def is_factor(self, word: str) -> bool:
+        """True for a text that is a letter or a function; min and sec are units where no argument follows."""
+        if self.is_letter(word) or word not in names.FUNCTIONS:
+            return self.is_letter(word)
+        kind, value, _ = self.tokens[self.at + 1]
+        has_argument = kind in "wc" or (kind == "o" and (value in _STARTING_OPERATORS or value == "|"))
+        return has_argument or units.unit_of(word) is None
+
     def stops_product(self, word: str, before: Value) -> bool:
         if self.integrals and ((word[0] == "d" and len(word) == 2) or word == "d"):
             return True
         if word == "mod" or word.lower() in _JOINING_WORDS or self.is_union_word():
             return True
-        if is_word(word) or (word.lower() in ("am", "pm") and self.tokens[self.at - 2][1] == ":"):
+        if is_word(word):
             return True
+        if word.lower() in ("am", "pm") and (
+            self.tokens[self.at - 2][1] == ":" or (self.at == 1 and self.tokens[1][2] and type(before) is int)
+        ):
+            return True  # 3:00 pm, 3 pm
         if type(before) is Quantity:
             return before.unit == "deg" and word in ("C", "F")
         return (
             len(word) > 1
             and isinstance(before, (int, Fraction))
-            and units.unit_of(word) is not None
+            and (units.unit_of(word) is not None or word in ("sq", "cu", "base"))
             and self.tokens[self.at + 1][1] != "("
         )
 
@@ -440,7 +463,11 @@ class Reader:
                 value = self.raised(value)
             elif operator == "!":
                 self.at += 1
-                value = Call("factorial", (scalar(value),))
+                doubled = self.is_operator("!")  # 5!! is 5 * 3 * 1, not (5!)!
+                self.at += doubled
+                if self.is_operator("!"):
+                    raise UnreadableError("more than two signs of factorial")
+                value = make_double_factorial(value) if doubled else Call("factorial", (scalar(value),))
             elif operator == "%":
                 self.at += 1
                 value = Quantity(scalar(value), "%")
@@ -463,11 +490,7 @@ class Reader:
             self.at += 1
             return Quantity(scalar(base), "deg")
         tokens = self.tokens
-        if (
-            self.is_operator("{")
-            and tokens[self.at + 1][1] in ("circ", "deg")
-            and tokens[self.at + 2][1] == "}"
-        ):
+        if self.is_operator("{") and tokens[self.at + 1][1] in ("circ", "deg") and tokens[self.at + 2][1] == "}":
             self.at += 3
             return Quantity(scalar(base), "deg")
         if self.is_operator("{"):
@@ -480,13 +503,15 @@ class Reader:
             exponent = self.power(mixed=False)
             if sign < 0:
                 exponent = negated(exponent)
+        if isinstance(base, (int, Fraction)) and exponent == Symbol("o"):  # 45^o
+            return Quantity(base, "deg")
         return make_power(scalar(base), scalar(exponent))
 
     def with_base(self, value: Value) -> Value:
         """A numeral in brackets with its base: (1011)_2."""
         base = self.subscript_text()
         if type(value) is int and value >= 0 and base.isdigit():
-            return base_numeral(str(value), int(base[:3]))
+            return base_numeral(digits_of(value), int(base[:3]))
         raise UnreadableError("a subscript on something that is no name")
 
     def subscript_text(self) -> str:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from eval_tasks.answers import names
 from eval_tasks.answers.brackets import read_bracket
-from eval_tasks.answers.build import make_quotient, scalar
+from eval_tasks.answers.build import digits_of, make_quotient, scalar
 from eval_tasks.answers.functions import BIG, make_root, read_arguments, read_big, read_call
 from eval_tasks.answers.limits import UnreadableError
 from eval_tasks.answers.values import (
@@ -15,13 +15,15 @@ from eval_tasks.answers.values import (
     Call,
     Constant,
     Decimal,
+    Matrix,
     Node,
     Quantity,
     SetOf,
     Symbol,
+    TupleOf,
     Value,
 )
-from eval_tasks.answers.wording import base_numeral
+from eval_tasks.answers.wording import CONSTRUCTORS, base_numeral
 
 if TYPE_CHECKING:
     from eval_tasks.answers.parse import Reader
@@ -62,7 +64,7 @@ def _numeral(reader: Reader, value: int | Decimal, mixed: bool) -> Value:
                 return value + Fraction(following, below)
     if kind == "o" and following == "_" and type(value) is int:
         reader.at += 1
-        return base_numeral(str(value), _base(reader.subscript_text()))
+        return base_numeral(digits_of(value), _base(reader.subscript_text()))
     if kind == "w" and not spaced and reader.tokens[reader.at + 1][1] == "_" and type(value) is int:
         reader.at += 2  # digits and letters with a base: 1A4_{16}
         return base_numeral(f"{value}{following}", _base(reader.subscript_text()))
@@ -76,13 +78,16 @@ def _numeral(reader: Reader, value: int | Decimal, mixed: bool) -> Value:
 
 def _with_point(value: Decimal, base: int) -> BaseNumeral:
     """A numeral with a point in a base: 0.11_2."""
+    if value.places < 0:
+        raise UnreadableError("an exponent in a numeral with a base")
     whole, part = divmod(Fraction(value) * 10**value.places, 10**value.places)
-    decimals = str(part).zfill(value.places) if value.places > 0 else ""
-    numeral = base_numeral(str(whole) + decimals, base)
+    decimals = digits_of(part).zfill(value.places) if value.places > 0 else ""
+    numeral = base_numeral(digits_of(whole) + decimals, base)
     return BaseNumeral(f"{whole}.{decimals}", base, Fraction(numeral.value, base ** len(decimals)))
 
 
 def _base(text: str) -> int:
+    text = text.strip("()")
     if text.isdigit() and len(text) < 3:
         return int(text)
     value = names.NUMBER_WORDS.get(text.lower())
@@ -129,6 +134,8 @@ def _repeating(reader: Reader, value: Decimal) -> Fraction:
 
 # --- names ---
 def _word(reader: Reader, word: str) -> Value:
+    if word in CONSTRUCTORS and reader.tokens[reader.at + 1][1] == "(":
+        return _computer_algebra(reader, word)
     if len(word) > 1:
         function = names.FUNCTIONS.get(word)
         if function is not None and not (word in ("re", "im") and reader.tokens[reader.at + 1][1] != "("):
@@ -147,6 +154,23 @@ def _word(reader: Reader, word: str) -> Value:
     return _named(reader, word)
 
 
+def _computer_algebra(reader: Reader, word: str) -> Value:
+    """Constructors as SymPy prints them."""
+    reader.at += 1
+    items = read_arguments(reader)
+    if word == "FiniteSet":
+        return SetOf(tuple(items))
+    if word == "Rational" and len(items) == 2:
+        return make_quotient(items[0], items[1])
+    if word == "Interval" and len(items) == 2:
+        return TupleOf(tuple(items), "[", "]")
+    if word == "Matrix" and len(items) == 1 and type(items[0]) is TupleOf:
+        rows = [item.items if type(item) is TupleOf else (item,) for item in items[0].items]
+        if len({len(row) for row in rows}) == 1:
+            return Matrix(tuple(rows))
+    raise UnreadableError(f"cannot read {word}")
+
+
 def _is_split(reader: Reader, word: str) -> bool:
     """Breaks letters that stand for a product into tokens: sinx, xy, 2pir."""
     spaced = reader.tokens[reader.at][2]
@@ -161,6 +185,7 @@ def _is_split(reader: Reader, word: str) -> bool:
             return False
         else:
             pieces = list(word)
+            reader.spelled = True
     reader.tokens[reader.at : reader.at + 1] = [
         ("w", piece, spaced if place == 0 else False) for place, piece in enumerate(pieces)
     ]
@@ -207,7 +232,7 @@ def _text(reader: Reader, words: str) -> Value:
     if reader.tokens[reader.at + 1][1] == "_":
         reader.at += 1
         return _named(reader, words)
-    if words in ("euros", "gbp") and reader.tokens[reader.at + 1][0] == "n":
+    if words in ("euros", "gbp", "yen") and reader.tokens[reader.at + 1][0] == "n":
         reader.at += 1
         return Quantity(scalar(reader.power()), words)
     raise UnreadableError("words within mathematics")

@@ -95,11 +95,7 @@ def _unwrapped(text: str, command: str) -> str:
 
 def _unwrapped_to_last(text: str, command: str) -> str:
     start, end = text.find(command), text.rfind("}")
-    return (
-        text
-        if start < 0 or end < start
-        else text[:start] + text[start + len(command) : end] + text[end + 1 :]
-    )
+    return text if start < 0 or end < start else text[:start] + text[start + len(command) : end] + text[end + 1 :]
 
 
 def hendrycks_normalized(answer: str) -> str:

@@ -14,15 +14,11 @@ from eval_tasks.answers.tokens import Token, tokenize
 from eval_tasks.answers.values import Text, Value
 from eval_tasks.answers.wording import text_value
 
-_TEXT_WRAPPER = re.compile(
-    r"\\(?:text|textbf|textit|textrm|mathrm|mathbf|mathit|operatorname|mbox|emph|textsf)\b\s*"
-)
+_TEXT_WRAPPER = re.compile(r"\\(?:text|textbf|textit|textrm|mathrm|mathbf|mathit|operatorname|mbox|emph|textsf)\b\s*")
 _WORDS_ONLY = re.compile(r"[A-Za-z][A-Za-z\s.,;:'\"()/&!?-]*")
 _COMMAND = re.compile(r"\\[A-Za-z]")
 _TWO_LETTERS = re.compile(r"[A-Za-z]{2}")
-_NOTHING = frozenset(
-    ("", "?", "nan", "none given", "n/a", "null", "[invalidanswer]", "...", "{", "}", "{}", "$", "-")
-)
+_NOTHING = frozenset(("", "?", "nan", "none given", "n/a", "null", "[invalidanswer]", "...", "{", "}", "{}", "$", "-"))
 
 
 class Reading:

@@ -155,9 +155,7 @@ def union(sets: list[RealSet], budget: Budget) -> RealSet:
                 high, closed = (piece.high, piece.high_closed) if ends > 0 else (last.high, last.high_closed)
                 if ends == 0:
                     closed = piece.high_closed or last.high_closed
-                low_closed = last.low_closed or (
-                    piece.low_closed and _compare(piece.low, last.low, budget) == 0
-                )
+                low_closed = last.low_closed or (piece.low_closed and _compare(piece.low, last.low, budget) == 0)
                 merged[-1] = Piece(last.low, low_closed, high, closed)
                 continue
         merged.append(piece)
@@ -224,17 +222,11 @@ def _conditions(value: ListOf, budget: Budget) -> RealSet:
     if value.joiner == "or":
         return union(sets, budget)
     common = intersection(sets, budget)
-    return (
-        common
-        if common.pieces or (value.joiner == "and" and not _disjoint_rays(sets))
-        else union(sets, budget)
-    )
+    return common if common.pieces or (value.joiner == "and" and not _disjoint_rays(sets)) else union(sets, budget)
 
 
 def _disjoint_rays(sets: list[RealSet]) -> bool:
-    return all(
-        len(part.pieces) == 1 and math.isinf(part.pieces[0].high.at - part.pieces[0].low.at) for part in sets
-    )
+    return all(len(part.pieces) == 1 and math.isinf(part.pieces[0].high.at - part.pieces[0].low.at) for part in sets)
 
 
 def _relation(value: Relation, budget: Budget) -> RealSet:

@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from eval_tasks.answers import limits
+from eval_tasks.answers.build import digits_of
 from eval_tasks.answers.limits import OutOfTimeError, UnsupportedError
 from eval_tasks.answers.values import Bound, Call, Constant, Node, Power, Product, Quotient, Root, Sum, Symbol
 
@@ -169,9 +170,9 @@ def is_zero(left: Node, right: Node) -> bool | None:
 def encoded(node: Node) -> list[Any]:
     """The expression as nested lists for JSON."""
     if isinstance(node, int):
-        return ["n", str(node), "1"]
+        return ["n", digits_of(node), "1"]
     if isinstance(node, Fraction):
-        return ["n", str(node.numerator), str(node.denominator)]
+        return ["n", digits_of(node.numerator), digits_of(node.denominator)]
     kind = type(node)
     if kind is Symbol:
         return ["symbol", node.name]

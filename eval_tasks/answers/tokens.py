@@ -10,7 +10,7 @@ import re
 from fractions import Fraction
 from typing import Any
 
-from eval_tasks.answers import limits, names
+from eval_tasks.answers import limits, names, units
 from eval_tasks.answers.values import Decimal
 
 Token = tuple[str, Any, bool]
@@ -18,6 +18,7 @@ Token = tuple[str, Any, bool]
 _SCANNER = re.compile(
     r"(?P<space>(?:[ \t\r\n~]|\\[,;:>! ]|\\(?:left|right)\s*\.|\\q?quad)+)"
     r"|(?P<thousands>[1-9]\d{0,2}(?:(?:, ?\\! ?| ?\{, ?\}|,\\,|\\,|\\!|,| )\d{3})+(?![\d/]| /)(?:\.\d+)?)"
+    r"|(?P<based>(?=[A-F]*\d)[0-9A-F]{1,60}_\{?(?:1[1-9]|[23]\d)(?!\d)\}?)"
     r"|(?P<number>(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][+-]?\d+(?![A-Za-z\d]))?)"
     r"|\\(?P<textcommand>" + names.TEXT_COMMANDS + r")\s*\{(?P<text>[^{}]*)\}"
     r"|\\(?P<fontcommand>" + names.FONT_COMMANDS + r")\s*\{(?P<font>[^{}]*)\}"
@@ -73,6 +74,11 @@ def _scan(text: str, tokens: list[Token], depth: int) -> None:
             append(("w", value, spaced))
         elif kind == "command":
             _command(value, tokens, spaced)
+        elif kind == "based":
+            digits, _, base = value.partition("_")
+            append(("t", digits, spaced))
+            append(("o", "_", False))
+            append(("n", int(base.strip("{}")), False))
         elif kind == "thousands":
             append(("k", value, spaced))
         elif kind == "escape":
@@ -84,7 +90,11 @@ def _scan(text: str, tokens: list[Token], depth: int) -> None:
         elif kind == "text":
             _text(value, tokens, spaced, depth)
         elif kind == "font":
-            if depth < 3:
+            words = value.replace("~", " ").strip()
+            after_number = tokens and (tokens[-1][0] == "n" or tokens[-1][1] in ("}", ")"))
+            if after_number and match["fontcommand"] == "mathrm" and units.unit_of(words) is not None:
+                append(("t", words, spaced))
+            elif depth < 3:
                 before = len(tokens)
                 _scan(value, tokens, depth + 1)
                 if spaced and len(tokens) > before:
@@ -101,9 +111,7 @@ def _scan(text: str, tokens: list[Token], depth: int) -> None:
         raise limits.UnreadableError("a backslash ends the text")
 
 
-_KNOWN_OPERATORS = frozenset(
-    names.words("** <= >= != == -> => ... + - * / ^ _ ! ' = < > : ; , | & % ( ) [ ] { } $")
-)
+_KNOWN_OPERATORS = frozenset(names.words("** <= >= != == -> => ... + - * / ^ _ ! ' = < > : ; , | & % ( ) [ ] { } $"))
 
 
 def _command(name: str, tokens: list[Token], spaced: bool) -> None:

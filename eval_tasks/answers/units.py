@@ -39,6 +39,7 @@ _BASE: dict[str, tuple[str, Fraction | int, str]] = {
     "$": ("money", 1, "dollar dollars usd bucks"),
     "cent": ("money", Fraction(1, 100), "cents \u00a2"),
     "euro": ("euro", 1, "euros \u20ac"),
+    "yen": ("yen", 1, ""),
     "gbp": ("gbp", 1, "\u00a3"),
     "N": ("force", 1, "newton newtons"),
     "J": ("energy", 1, "joule joules"),

@@ -4,21 +4,34 @@ from __future__ import annotations
 
 from eval_tasks.answers import names
 from eval_tasks.answers.limits import UnreadableError
-from eval_tasks.answers.values import BaseNumeral, Symbol, Text, Value
+from eval_tasks.answers.values import BaseNumeral, Constant, Product, Symbol, Text, Value
+
+CONSTRUCTORS = frozenset(("Matrix", "Rational", "Interval", "FiniteSet"))
+_KNOWN = (CONSTRUCTORS, names.FUNCTIONS, names.CONSTANTS, names.GREEK)
 
 
 def is_word(value: str) -> bool:
     """True for letters that spell a word, not a product of variables."""
-    if len(value) < 2 or value in names.FUNCTIONS or value in names.CONSTANTS or value in names.GREEK:
+    if (
+        len(value) < 2
+        or value in CONSTRUCTORS
+        or value in names.FUNCTIONS
+        or value in names.CONSTANTS
+        or value in names.GREEK
+    ):
         return False
     if len(value) <= 3:
         if value.lower() in names.NUMBER_WORDS:
             return True
         return not (value.islower() or value.isupper())
     return not any(
-        value.startswith(name) and len(value) <= len(name) + 2
-        for name in ("sin", "cos", "tan", "sqrt", "log")
+        value.startswith(name) and len(value) <= len(name) + 2 for name in ("sin", "cos", "tan", "sqrt", "log")
     )
+
+
+def is_spelled(value: Value) -> bool:
+    """True for a product of letters alone, which may have been meant as a word."""
+    return type(value) is Product and all(type(factor) in (Symbol, Constant) for factor in value.factors)
 
 
 def base_numeral(digits: str, base: int) -> BaseNumeral:

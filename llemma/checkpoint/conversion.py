@@ -23,13 +23,14 @@ from typing import Any
 import yaml
 
 from llemma.checkpoint.hf_files import CONFIG_NAME, HfSink
-from llemma.checkpoint.neox_files import HF_FOLDER, MODEL_NAME, NeoxSink, NeoxSource
+from llemma.checkpoint.neox_files import HF_FOLDER, NeoxSink, NeoxSource
 from llemma.checkpoint.planning import RECORD_NAME, Conversion
 from llemma.checkpoint.tensors import Sink, tensor_bytes, tensor_sha256
 from llemma.core.errors import DamagedFileError
 from llemma.core.files import TEMPORARY_PREFIX, sync_file, sync_folder, write_json, write_text
 from llemma.core.progress import progress
 from llemma.core.records import write_record
+from llemma.neox.saved_keys import MODEL_NAME
 
 
 def convert(plan: Conversion) -> Path:

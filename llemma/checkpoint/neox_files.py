@@ -21,15 +21,14 @@ from llemma.checkpoint.architecture import Architecture, architecture_from_neox
 from llemma.checkpoint.mapping import ROTARY_BUFFER, Layout, Rule, rules_of
 from llemma.checkpoint.pickles import load_pickled
 from llemma.checkpoint.tensors import DTYPES, TensorFacts, check_rotary_buffer, dtype_name, refuse
-from llemma.core.config import load_yaml
 from llemma.core.errors import DamagedFileError, InputError
 from llemma.core.files import write_text
+from llemma.neox.saved_keys import MODEL_NAME, read_keys, saved_keys
 
 if TYPE_CHECKING:
     import torch
 
 LATEST_NAME = "latest"
-MODEL_NAME = "neox_model.yml"
 HF_FOLDER = "hf"
 FIRST_STEP = "global_step0"
 _RANK_FILE = re.compile(r"^mp_rank_(\d{2,})_model_states\.pt$")
@@ -80,33 +79,18 @@ def _rank_numbers(folder: Path) -> list[int]:
 def read_neox_values(folder: Path, step: Path, config: Path | None) -> tuple[dict[str, Any], str]:
     """NeoX keys (underscores) of a checkpoint and the place they come from.
 
-    Taken from `config` if given, else from what NeoX saved beside the weights, else from neox_model.yml.
+    Taken from `config` if given, else from what lies beside the weights.
     Raises InputError if there is none, or if two saved files contradict each other.
     """
     if config is not None:
-        return _underscored(config), str(config)
-    saved = sorted((step / "configs").glob("*.yml"))
-    if saved:
-        merged: dict[str, Any] = {}
-        for path in saved:
-            for key, value in _underscored(path).items():
-                if key in merged and merged[key] != value:
-                    raise InputError(
-                        f"{path}: '{key}' is {value!r}, but another file in this folder says {merged[key]!r}: "
-                        "name the right configuration with --config"
-                    )
-                merged[key] = value
-        return merged, str(saved[0] if len(saved) == 1 else step / "configs")
-    if (folder / MODEL_NAME).is_file():
-        return _underscored(folder / MODEL_NAME), str(folder / MODEL_NAME)
+        return read_keys(config), str(config)
+    found = saved_keys(folder, step)
+    if found is not None:
+        return found
     raise InputError(
         f"{folder}: nothing tells the model's configuration (neither {step.name}/configs nor {MODEL_NAME}): "
         "name the neox.yml that it was trained with: --config neox.yml"
     )
-
-
-def _underscored(path: Path) -> dict[str, Any]:
-    return {str(key).replace("-", "_"): value for key, value in load_yaml(path).value.items()}
 
 
 class NeoxSource:

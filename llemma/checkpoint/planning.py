@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -106,6 +107,7 @@ def plan_conversion(request: Request) -> Conversion:
 
     Raises InputError or ConfigError naming what was found, what was wanted, and the remedy.
     """
+    request = dataclasses.replace(request, out=Path(os.path.abspath(request.out)))  # `.` has no name to rename to
     _check_out(request.out)
     source_layout = _layout_of(request.source)
     target_layout: LayoutName = request.to or ("neox" if source_layout == "hf" else "hf")
@@ -170,6 +172,9 @@ def _check_out(out: Path) -> None:
         raise InputError(f"{out}: this is a file, but the converted checkpoint becomes a folder: choose another name")
     if out.is_dir() and any(out.iterdir()):
         raise InputError(f"{out}: this folder is not empty, and nothing is ever overwritten: choose another name")
+    parent = next(path for path in out.parents if path.exists())
+    if not parent.is_dir():
+        raise InputError(f"{parent}: this is a file, so that {out} cannot be written: choose another name")
 
 
 def _layout_of(folder: Path) -> LayoutName:

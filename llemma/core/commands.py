@@ -71,16 +71,17 @@ def _exit_code(work: Callable[[], int | None]) -> int:
         if error.errno is None:
             raise
         _complain(describe_os_error(error))
-        return 2 if error.errno in (errno.ENOENT, errno.ENOTDIR, errno.EISDIR) else 1
+        return 2 if error.errno in (errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.EEXIST) else 1
 
 
 def describe_os_error(error: OSError) -> str:
     """An operating system's error in plain words: which file, what happened, what to do."""
     place = f"{error.filename}: " if error.filename else ""
     remedies = {
-        errno.ENOSPC: "the disk is full: free some space and run the same command again, it goes on where it stopped",
+        errno.ENOSPC: "the disk is full: free some space and run the same command again, nothing finished is lost",
         errno.EDQUOT: "the disk quota is used up: free some space and run the same command again",
         errno.ENOENT: "there is no such file or folder",
+        errno.EEXIST: "a file of this name is in the way",
         errno.ENOTDIR: "a part of this path is a file, not a folder",
         errno.EISDIR: "this is a folder, but a file is wanted",
         errno.EACCES: "permission denied",

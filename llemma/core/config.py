@@ -207,7 +207,8 @@ def check_config(yaml_file: YamlFile, model: type[C]) -> C:
         # Strict over JSON: a word is never taken for a number, yet a path may be written as text.
         return model.model_validate_json(json.dumps(yaml_file.value), strict=True)
     except pydantic.ValidationError as error:
-        problems = [_describe(yaml_file, model, detail) for detail in error.errors(include_url=False)]
+        details = error.errors(include_url=False)
+        problems = [_describe(yaml_file, model, detail) for detail in details if not _is_echo(detail, details)]
         unique = dict.fromkeys(problems)
         raise ConfigError(sorted(unique, key=lambda problem: problem.line or 0)) from None
 
@@ -220,6 +221,14 @@ def describe_invalid(
     return ConfigError([_describe(whole, model, detail) for detail in error.errors(include_url=False)])
 
 
+def _is_echo(detail: Any, details: Sequence[Any]) -> bool:
+    """True for "too short" where pydantic left out members only because they are wrong, which is said of each."""
+    depth = len(detail["loc"])
+    return detail["type"] == "too_short" and any(
+        len(other["loc"]) > depth and other["loc"][:depth] == detail["loc"] for other in details
+    )
+
+
 def _describe(yaml_file: YamlFile, model: type[pydantic.BaseModel], detail: Any) -> Problem:
     keys = _written_keys(yaml_file.value, detail["loc"])
     name = ".".join(str(key) for key in keys) or "the file"
@@ -229,6 +238,12 @@ def _describe(yaml_file: YamlFile, model: type[pydantic.BaseModel], detail: Any)
         message = f"unknown key '{keys[-1]}'{did_you_mean(str(keys[-1]), known)}"
     elif kind == "missing":
         message = f"the key '{detail['loc'][-1]}' is missing" + (f" in '{name}'" if keys else "")
+    elif kind == "union_tag_invalid":
+        known = [word.strip("'") for word in detail["ctx"]["expected_tags"].split(", ")]
+        tag, key = detail["ctx"]["tag"], detail["ctx"]["discriminator"].strip("'")
+        message = f"'{name}': {key} '{tag}' is unknown{did_you_mean(tag, known)}, wanted one of: {', '.join(known)}"
+    elif kind == "union_tag_not_found":
+        message = f"the key '{detail['ctx']['discriminator'].strip(chr(39))}' is missing in '{name}'"
     elif kind == "value_error":
         message = str(detail["ctx"]["error"])
         if len(keys) > 0:

@@ -85,7 +85,7 @@ def write_text(path: str | Path, text: str) -> None:
 def write_json(path: str | Path, value: Any) -> None:
     """Writes indented JSON whole or not at all; the same value gives the same bytes. NaN is refused."""
     text = json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False)
-    write_text(path, text + "\n")
+    write_bytes(path, _json_bytes(text + "\n"))
 
 
 def read_json(path: str | Path) -> Any:
@@ -111,4 +111,9 @@ def sha256_file(path: str | Path) -> str:
 def stable_hash(value: Any) -> str:
     """32 hexadecimal digits of a JSON value, the same on every machine and whatever the order of its keys."""
     text = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
-    return hashlib.blake2b(text.encode("utf-8"), digest_size=16).hexdigest()
+    return hashlib.blake2b(_json_bytes(text), digest_size=16).hexdigest()
+
+
+def _json_bytes(text: str) -> bytes:
+    r"""JSON text as UTF-8; what UTF-8 cannot hold (a path whose bytes are no text) as JSON's own escape, \udcff."""
+    return text.encode("utf-8", "backslashreplace")

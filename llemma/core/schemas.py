@@ -37,7 +37,7 @@ def read_model(path: str | Path, model: type[M]) -> M:
 def read_lines(path: str | Path, model: type[M]) -> Iterator[M]:
     """The lines of a JSON-lines file as typed models; a wrong line is a DamagedFileError naming it."""
     try:
-        file = open(path, encoding="utf-8")  # noqa: SIM115 - closed by the with below
+        file = open(path, "rb")  # noqa: SIM115 - closed by the with below
     except FileNotFoundError:
         raise InputError(f"{path}: there is no such file") from None
     with file:

@@ -15,6 +15,7 @@ Whoever runs tasks (a process pool, Ray, Slurm) needs the step's folder and the 
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import os
 import shutil
@@ -25,7 +26,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from llemma.core.errors import DamagedFileError, InputError
+from llemma.core.errors import DamagedFileError, InputError, LlemmaError
 from llemma.core.files import (
     TEMPORARY_PREFIX,
     read_json,
@@ -177,6 +178,22 @@ class StepDirectory:
         """The records of all tasks, which must be complete."""
         return [self.record(number) for number in range(len(self.tasks))]
 
+    def forget_damaged(self) -> list[int]:
+        """Takes back the completion of tasks whose files are gone or of another size; returns their numbers.
+
+        Only while nobody runs tasks of this step.
+        """
+        forgotten = []
+        for number in sorted(set(range(len(self.tasks))) - set(self.missing())):
+            try:
+                whole = all(os.path.getsize(output.path) == output.bytes for output in self.record(number).outputs)
+            except (OSError, DamagedFileError):
+                whole = False
+            if not whole:
+                self._record_path(number).unlink()
+                forgotten.append(number)
+        return forgotten
+
     def run_task(self, number: int) -> TaskRecord:
         """Runs one task, unless it is complete. After an error or a kill nothing of it counts as done."""
         if self.is_complete(number):
@@ -186,7 +203,13 @@ class StepDirectory:
         scratch = Path(tempfile.mkdtemp(prefix=f"{TEMPORARY_PREFIX}{task.key}-", dir=self.path))
         try:
             started = time.perf_counter()
-            counts = function(self.step.params, task, scratch)
+            try:
+                counts = function(self.step.params, task, scratch)
+            except LlemmaError:
+                raise
+            except Exception as error:
+                _check_inputs(task, error)
+                raise
             seconds = time.perf_counter() - started
             outputs = []
             for file in sorted(scratch.iterdir()):
@@ -229,6 +252,19 @@ def resolve_function(name: str) -> Any:
         return getattr(importlib.import_module(module_name), function_name)
     except (ImportError, AttributeError) as error:
         raise InputError(f"step function {name}: cannot be found ({error})") from None
+
+
+def _check_inputs(task: Task, error: Exception) -> None:
+    """Raises DamagedFileError where the task failed on an input that is no longer what it was when it was hashed."""
+    if isinstance(error, MemoryError) or (isinstance(error, OSError) and error.errno is not None):
+        return  # no memory, no room, no file: the contents have nothing to do with it
+    for item in task.inputs:
+        with contextlib.suppress(OSError):
+            if sha256_file(item.path) != item.sha256:
+                raise DamagedFileError(
+                    f"{item.path}: its content is not what it was when its hash was taken ({error}): "
+                    "if the build made it, delete it; then run the same command again"
+                ) from error
 
 
 def _measure(file: Path) -> dict[str, Any]:

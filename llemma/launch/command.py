@@ -31,7 +31,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         choices=tuple(REPAIRS),
         help="leave GPT-NeoX unrepaired in this point (may be given several times)",
     )
-    parser.add_argument("--dry-run", action="store_true", help="check everything and print the commands, start nothing")
+    parser.add_argument("--dry-run", action="store_true", help="check the run and print the commands, start nothing")
 
 
 def run(args: argparse.Namespace) -> int:
@@ -54,7 +54,10 @@ def run(args: argparse.Namespace) -> int:
             problems.append(f"{stage.compiled.directory}: it holds checkpoints of the engine '{other}', go on with it")
     neox_dir = args.neox_dir or _path_from("NEOX_DIR")
     python = args.python or os.environ.get("NEOX_PYTHON") or sys.executable
-    problems += embedded_problems(stages) if args.engine == "embedded" else neox_problems(stages, neox_dir, python)
+    if args.engine == "embedded":
+        problems += embedded_problems(stages, args.run)
+    else:
+        problems += neox_problems(stages, args.run, neox_dir, python)
     refuse(problems)
     if args.engine == "embedded" or neox_dir is None:
         neox_dir, commands = None, [embedded_command(args.run)]

@@ -66,7 +66,7 @@ def engine_of(run: Path, stage: CompiledStage) -> str | None:
     return "neox" if latest.read_text(encoding="utf-8", errors="replace").startswith("global_step") else "embedded"
 
 
-def neox_problems(stages: list[LaunchStage], neox_dir: Path | None, python: str) -> list[str]:
+def neox_problems(stages: list[LaunchStage], run: Path, neox_dir: Path | None, python: str) -> list[str]:
     """What would stop GPT-NeoX on this host."""
     if neox_dir is None:
         return ["--neox-dir (or the variable NEOX_DIR) is missing: name a clone of github.com/EleutherAI/gpt-neox"]
@@ -74,13 +74,14 @@ def neox_problems(stages: list[LaunchStage], neox_dir: Path | None, python: str)
     if not (neox_dir / "megatron" / "neox_arguments" / "neox_args.py").is_file():
         problems.append(f"{neox_dir}: this is not a GPT-NeoX checkout")
     first = stages[0].compiled
+    is_new = engine_of(run, first) is None  # else it goes on from its own checkpoints
     if first.start == "hf":
         tensor = stages[0].config.model_parallel_size
         problems.append(
             f"{first.init_from}: GPT-NeoX needs a checkpoint in its own layout: run  llemma convert {first.init_from} "
             f"OUT --to neox --tensor-parallel {tensor}  and plan again with --init-from OUT"
         )
-    if first.start == "neox" and not (Path(stages[0].config.load or "") / "latest").is_file():
+    if first.start == "neox" and is_new and not (Path(stages[0].config.load or "") / "latest").is_file():
         problems.append(f"{stages[0].config.load}: the checkpoint to start from is not here")
     for stage in stages:
         # NeoX keeps its iteration with its optimizer: carried over, a stage would begin past its own end.
@@ -93,7 +94,7 @@ def neox_problems(stages: list[LaunchStage], neox_dir: Path | None, python: str)
     return problems
 
 
-def embedded_problems(stages: list[LaunchStage]) -> list[str]:
+def embedded_problems(stages: list[LaunchStage], run: Path) -> list[str]:
     """What would stop the embedded trainer; the rest it says itself."""
     first = stages[0].compiled
     if first.start == "neox":
@@ -101,6 +102,9 @@ def embedded_problems(stages: list[LaunchStage]) -> list[str]:
             f"{stages[0].config.load}: the embedded trainer starts from a Hugging Face folder: run  llemma convert "
             f"{stages[0].config.load} OUT --to hf  and plan again with --init-from OUT"
         ]
+    is_new = engine_of(run, first) is None
+    if first.start == "hf" and is_new and not (Path(first.init_from or "") / "config.json").is_file():
+        return [f"{first.init_from}: the model to start from is not here"]
     return []
 
 

@@ -12,7 +12,7 @@ What the planner renders, by group (fields below; NeoX's spelling and NeoX's uni
              output_layer_parallelism attention_config init_method output_layer_init_method init_method_std
              hidden_dropout attention_dropout
   optimizer  optimizer{type, params{lr, betas, eps}} weight_decay gradient_clipping zero_optimization{stage ...}
-  schedule   train_iters lr_decay_iters lr_decay_style min_lr (absolute) warmup (share of lr_decay_iters) exit_interval
+  schedule   train_iters lr_decay_iters lr_decay_style min_lr (absolute) warmup (share of the decay) exit_interval
   precision  precision bf16 fp32_allreduce data_types
   batch      train_batch_size (sequences a step) train_micro_batch_size_per_gpu gradient_accumulation_steps
              global_num_gpus model_parallel_size pipe_parallel_size
@@ -71,7 +71,7 @@ class NeoxConfig(Config):
     """A flat NeoX configuration: NeoX's keys as fields, true units as properties."""
 
     # model
-    num_layers: int = pydantic.Field(gt=0)
+    num_layers: int = pydantic.Field(gt=0, le=10_000)  # chosen by us: a slip of the hand must not fill the memory
     hidden_size: int = pydantic.Field(gt=0)
     num_attention_heads: int = pydantic.Field(gt=0)
     num_kv_heads: int | None = pydantic.Field(default=None, gt=0)
@@ -107,6 +107,7 @@ class NeoxConfig(Config):
     # schedule
     train_iters: int = pydantic.Field(gt=0)
     lr_decay_iters: int | None = pydantic.Field(default=None, gt=0)
+    lr_decay_fraction: float | None = pydantic.Field(default=None, gt=0)
     lr_decay_style: DecayStyle = "linear"
     min_lr: float = pydantic.Field(default=0.0, ge=0)
     warmup: float = pydantic.Field(default=0.01, ge=0, le=1)
@@ -225,6 +226,8 @@ class NeoxConfig(Config):
                 continue
             names, times = entry
             count = (self.num_layers - len(kinds)) // len(names) if times == "all" else int(times)
+            if count > self.num_layers:
+                raise ValueError(f"attention_config repeats {names} {count} times, for {self.num_layers} layers")
             kinds += list(names) * count
         return tuple(kinds)
 
@@ -236,7 +239,9 @@ class NeoxConfig(Config):
 
     @property
     def decay_iters(self) -> int:
-        """Iterations over which the learning rate falls, warm-up included."""
+        """Iterations over which the learning rate falls, warm-up included (megatron/training.py:1118-1125)."""
+        if self.lr_decay_iters is None and self.lr_decay_fraction is not None:
+            return max(1, math.floor(self.train_iters * self.lr_decay_fraction))
         return self.lr_decay_iters or self.train_iters
 
     @property

@@ -16,7 +16,6 @@ import yaml
 from llemma.core.config import load_yaml
 from llemma.core.errors import ConfigError, Problem
 from llemma.neox.config import key_problems
-from llemma.neox.keytable import known_keys
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -128,8 +127,3 @@ def _dump(values: Mapping[str, Any]) -> str:
         dict(values), Dumper=_Dumper, sort_keys=False, default_flow_style=False, width=110, allow_unicode=True
     )
     return text
-
-
-def keys_outside_table(values: Iterable[str]) -> list[str]:
-    """Those of our keys that NeoX's table does not know: none, or a mistake of ours."""
-    return [key for key in values if key not in known_keys()]

@@ -10,12 +10,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from llemma.core.config import load_yaml
-from llemma.core.errors import LlemmaError
+from llemma.core.errors import InputError, LlemmaError
 from llemma.core.files import read_json, sha256_file
 from llemma.neox.config import NeoxConfig
 from llemma.neox.keytable import known_keys
+from llemma.neox.saved_keys import saved_keys
 from llemma.plan.sources import Data
+from llemma.rope import read_base
 
 _TOKENIZER_FILES = {"sentencepiece": "tokenizer.model", "huggingface": "tokenizer.json"}
 
@@ -55,19 +56,14 @@ def checkpoint_problems(start: StartCheckpoint, config: NeoxConfig, data: Data |
     ], []
 
 
-def rope_base(hf_config: dict[str, Any]) -> tuple[float | None, str]:
-    """RoPE base and scaling type of a Hugging Face config.json, as transformers 4 or 5 writes it."""
-    parameters = hf_config.get("rope_parameters") or hf_config.get("rope_scaling") or {}
-    if not isinstance(parameters, dict):
-        parameters = {}
-    base = hf_config.get("rope_theta", parameters.get("rope_theta", 10000.0))
-    kind = parameters.get("rope_type", parameters.get("type", "default"))
-    return (float(base) if isinstance(base, int | float) else None), str(kind)
-
-
 def _hf_problems(folder: Path, config: NeoxConfig, data: Data | None) -> list[str]:
     path = folder / "config.json"
-    found = read_json(path)
+    problems = hf_problems(path, read_json(path), config)
+    return problems + _missing_weights(folder) + _tokenizer_problems(folder, data)
+
+
+def hf_problems(path: Path, found: Any, config: NeoxConfig) -> list[str]:
+    """What the config.json at `path`, read as `found`, says of its model that the configuration contradicts."""
     if not isinstance(found, dict):
         return [f"{path}: this is not a model's configuration"]
     problems = []
@@ -79,8 +75,10 @@ def _hf_problems(folder: Path, config: NeoxConfig, data: Data | None) -> list[st
         "hidden_size": (found.get("hidden_size"), config.hidden_size),
         "num_attention_heads": (heads, config.num_attention_heads),
         "num_key_value_heads": (found.get("num_key_value_heads") or heads, config.num_kv_heads_or_all),
+        "head_dim": (found.get("head_dim") or config.head_dim, config.head_dim),
         "intermediate_size": (found.get("intermediate_size"), config.true_ffn_width),
         "vocab_size": (found.get("vocab_size"), config.vocab_rows),
+        "hidden_act": (found.get("hidden_act", "silu"), "silu"),
         "rms_norm_eps": (found.get("rms_norm_eps", 1e-6), config.rms_norm_epsilon),
         "tie_word_embeddings": (found.get("tie_word_embeddings", False), config.tie_embeddings),
         "attention_bias": (found.get("attention_bias", False), False),
@@ -91,17 +89,16 @@ def _hf_problems(folder: Path, config: NeoxConfig, data: Data | None) -> list[st
         for key, (has, want) in wanted.items()
         if has != want
     ]
-    base, kind = rope_base(found)
+    try:
+        base = read_base(found, str(path))
+    except InputError as error:
+        return [*problems, str(error)]
     if base != config.rotary_emb_base:
         problems.append(
-            f"{path}: the checkpoint's RoPE base is {base:,.0f}, the configuration's {config.rotary_emb_base:,}: "
-            f"to change it on purpose run  llemma convert {folder} OUT --to hf --rope-base {config.rotary_emb_base}"
-            if base is not None
-            else f"{path}: the checkpoint's RoPE base cannot be read"
+            f"{path}: the checkpoint's RoPE base is {base:,.0f}, the configuration's {config.rotary_emb_base:,}: to "
+            f"change it on purpose run  llemma convert {path.parent} OUT --to hf --rope-base {config.rotary_emb_base}"
         )
-    if kind != "default":
-        problems.append(f"{path}: its RoPE is scaled ('{kind}'), which NeoX's configuration cannot say")
-    return problems + _missing_weights(folder) + _tokenizer_problems(folder, data)
+    return problems
 
 
 def _missing_weights(folder: Path) -> list[str]:
@@ -110,7 +107,10 @@ def _missing_weights(folder: Path) -> list[str]:
     index = folder / "model.safetensors.index.json"
     if not index.is_file():
         return [f"{folder}: it has no model.safetensors"]
-    weight_map = read_json(index).get("weight_map", {})
+    weight_map = read_json(index)
+    weight_map = weight_map.get("weight_map") if isinstance(weight_map, dict) else None
+    if not isinstance(weight_map, dict) or not weight_map:
+        return [f"{index}: it has no 'weight_map' that tells which file holds which tensor"]
     missing = sorted({str(name) for name in weight_map.values() if not (folder / str(name)).is_file()})
     return [f"{folder / name}: this file of the checkpoint is missing" for name in missing]
 
@@ -137,10 +137,12 @@ def _neox_problems(folder: Path, config: NeoxConfig) -> tuple[list[str], list[st
             f"{step}: it is for tensor parallel {ranks}, the plan for {config.model_parallel_size}: convert it with  "
             f"llemma convert {folder} OUT --to neox --tensor-parallel {config.model_parallel_size}"
         )
-    values, place = _neox_values(folder, step)
-    if values is None:
+    # NeoX's own check at loading ignores the RoPE base: a wrong one loads without a word.
+    found = saved_keys(folder, step)
+    if found is None:
         wanted = config.rotary_emb_base
         return problems, [f"{folder}: this checkpoint does not say its RoPE base: make sure that it is {wanted:,}"]
+    values, place = found
     for key in _COMPARED_NEOX_KEYS:
         has, want = values.get(key, known_keys()[key].default), getattr(config, key)
         if key == "num_kv_heads":
@@ -154,17 +156,3 @@ _COMPARED_NEOX_KEYS = (
     "num_layers", "hidden_size", "num_attention_heads", "num_kv_heads", "intermediate_size", "padded_vocab_size",
     "rotary_emb_base", "rms_norm_epsilon", "no_weight_tying",
 )  # fmt: skip
-
-
-def _neox_values(folder: Path, step: Path) -> tuple[dict[str, Any] | None, Path]:
-    """The keys that a checkpoint was made with: our converter's neox_model.yml, or what NeoX saved while training.
-
-    NeoX's own check at loading ignores the RoPE base: a wrong one loads without a word.
-    """
-    converted = folder / "neox_model.yml"
-    # Training overwrites nothing of the converter's: what NeoX saved with the step is newer.
-    paths = sorted((step / "configs").glob("*.yml")) or ([converted] if converted.is_file() else [])
-    values: dict[str, Any] = {}
-    for path in paths:
-        values |= {key.replace("-", "_"): value for key, value in load_yaml(path).value.items()}
-    return (values or None), (paths[0] if paths else folder)

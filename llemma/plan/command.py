@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from llemma.core.errors import InputError
 from neox_configs import config_names
+
+if TYPE_CHECKING:
+    from llemma.plan.compile import Plan
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -62,27 +66,25 @@ def run(args: argparse.Namespace) -> int:
     )
     problems = list(plan.problems)
     if args.out is not None:
-        problems += _missing(plan.recipe.start == "checkpoint" and args.init_from is None, args.data, plan)
-    if not problems:
-        print_plan(plan)
+        problems += _missing(plan, args.init_from, args.data)
     if problems:
         count = "one reason" if len(problems) == 1 else f"{len(problems)} reasons"
         listed = "\n".join(f"  {problem}" for problem in problems)
         raise InputError(f"this plan cannot work, for {count}:\n{listed}")
+    print_plan(plan)
     if args.out is not None:
         from llemma.plan.rundir import write_run
 
         write_run(plan, args.out)
-        print(f"\nwritten: {args.out}\nnext:    llemma launch {args.out}")
+        from_neox = plan.init_from is not None and plan.init_from.kind == "neox"  # only NeoX itself can load that
+        print(f"\nwritten: {args.out}\nnext:    llemma launch {args.out}{' --engine neox' if from_neox else ''}")
     return 0
 
 
-def _missing(no_checkpoint: bool, data: Path | None, plan: object) -> list[str]:
-    from llemma.plan.compile import Plan
-
-    assert isinstance(plan, Plan)
+def _missing(plan: Plan, init_from: Path | None, data: Path | None) -> list[str]:
+    """What a run needs and a plan on the screen does not."""
     problems = []
-    if no_checkpoint:
+    if plan.recipe.start == "checkpoint" and init_from is None:
         problems.append(
             "--init-from is missing: the recipe goes on from a checkpoint (a recipe with 'start: noise' would begin "
             "with random weights)"

@@ -231,7 +231,7 @@ def _apply_stage(values: dict[str, Any], stage: Stage, place: _Place) -> list[st
         values["train_batch_size"] = stage.global_batch_size
     if stage.tokens is not None:
         batch, length = values.get("train_batch_size"), values.get("seq_length")
-        if batch is None or length is None:
+        if not batch or not length:
             problems.append(f"{place.of('tokens')}: 'tokens' needs a global batch size, from the stage or an overlay")
         else:
             values["train_iters"] = math.ceil(stage.tokens / (batch * length))
@@ -239,7 +239,9 @@ def _apply_stage(values: dict[str, Any], stage: Stage, place: _Place) -> list[st
     if rate is not None and isinstance(values.get("train_iters"), int):
         decay_iters = rate.decay_iters or values["train_iters"]
         optimizer = dict(values.get("optimizer") or {"type": "Adam"})
-        optimizer["params"] = {**optimizer.get("params", {}), "lr": rate.peak}
+        params = optimizer.get("params") or {}
+        if isinstance(params, dict):  # the typed configuration says what is wrong with another value
+            optimizer["params"] = {**params, "lr": rate.peak}
         values |= {
             "optimizer": optimizer,
             "min_lr": rate.final,

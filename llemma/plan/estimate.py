@@ -84,11 +84,6 @@ def gpu_hours(tokens: float, flops_a_token: float, mfu: float, peak_tflops: floa
     return tokens * flops_a_token / (mfu * peak_tflops * 1e12) / 3600
 
 
-def model_flops_utilization(tokens: float, flops_a_token: float, hours: float, peak_tflops: float) -> float:
-    """The share of the peak that `hours` of one GPU reached."""
-    return tokens * flops_a_token / (hours * 3600 * peak_tflops * 1e12)
-
-
 @dataclass(frozen=True, kw_only=True)
 class MemoryPerGpu:
     """Bytes on the fullest GPU."""

@@ -62,7 +62,7 @@ def _facts(title: str, rows: list[tuple[str, str]]) -> RenderableType:
 
 def _parts(columns: list[tuple[str, str]]) -> RenderableType:
     """One row of numbers under their names; the last is the sum."""
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 3, 0, 0), show_edge=False)
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0), show_edge=False)
     for name, _ in columns:
         table.add_column(name, justify="right", header_style="dim")
     table.add_row(*(value for _, value in columns[:-1]), f"[bold]{columns[-1][1]}[/]")
@@ -189,7 +189,7 @@ def _costs(plan: Plan, planned: PlannedStage) -> RenderableType:
     config = planned.config
     memory, flops, disk = memory_per_gpu(config), flops_per_token(config), checkpoint_sizes(config)
     limit = plan.cluster.memory_gib
-    room = f" (of {limit:g})" if limit else ""
+    room = f", which has {limit:g} GiB" if limit else ""
     unit = "process" if plan.cluster.accelerator == "CPU" else "GPU"
     components = [
         ("weights", memory.weights),
@@ -198,7 +198,7 @@ def _costs(plan: Plan, planned: PlannedStage) -> RenderableType:
         ("activations", memory.activations),
         ("logits", memory.logits),
         ("CUDA, NCCL", memory.allowance),
-        (f"all{room}", memory.total),
+        ("all", memory.total),
     ]
     total_flops = planned.tokens * flops.square
     rows = [
@@ -212,7 +212,7 @@ def _costs(plan: Plan, planned: PlannedStage) -> RenderableType:
     ]
     there = short(parameters_per_gpu(config))
     return Group(
-        Text.assemble((f"Memory on the fullest {unit}", "bold cyan"), f"  ({there} parameters on it)"),
+        Text.assemble((f"Memory on the fullest {unit}", "bold cyan"), f"{room}  ({there} parameters on it)"),
         _parts([(name, size(count)) for name, count in components if count]),
         _facts("Cost", rows),
     )

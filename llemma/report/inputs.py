@@ -152,7 +152,7 @@ def _lines(path: Path, model: type[M], notes: _Notes) -> Iterator[M]:
             except ValueError:  # pydantic's ValidationError is one
                 bad += 1
     if bad:
-        notes.add(f"{path}: {bad} line{'s' if bad > 1 else ''} could not be read and were left out")
+        notes.add(f"{path}: {bad} line{'s' if bad > 1 else ''} could not be read, left out here")
 
 
 def _stages(run: Path, record: RunRecord, notes: _Notes) -> tuple[StageMetrics, ...]:
@@ -187,8 +187,11 @@ def _stages(run: Path, record: RunRecord, notes: _Notes) -> tuple[StageMetrics, 
 
 def _evaluations(run: Path, notes: _Notes) -> tuple[Evaluation, ...]:
     evaluations = []
-    folders = [path.parent for path in (run / "eval").glob("*/results.json")]
+    folders = [path for path in (run / "eval").glob("*") if path.is_dir()]
     for folder in sorted(folders, key=lambda path: (path.name not in _FIRST_LABELS, path.name)):
+        if not (folder / "results.json").exists():
+            notes.add(f"{folder}: no results.json yet, this evaluation has not been finished")
+            continue
         results = _optional(folder / "results.json", EvalResults.read, notes)
         if results is not None:
             samples = _chosen_samples(folder / "samples.jsonl", notes)

@@ -1,4 +1,7 @@
-"""Numbers as people read them: 55.3 B tokens, 1.2 × 10⁻⁴, 3 min 20 s; and round places for the ticks of an axis."""
+"""Numbers as people read them: 55.3 B tokens, 1.2 × 10⁻⁴, 3 min 20 s; and round places for the ticks of an axis.
+
+A run that diverged writes NaN and infinity: they are shown as such.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +12,8 @@ _SUPERSCRIPTS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 
 def format_count(value: float) -> str:
     """A count with three significant digits and a short unit: 950, 12.3 k, 4.19 M, 55.3 B."""
+    if not math.isfinite(value):
+        return str(value)
     for limit, unit in ((1e12, "T"), (1e9, "B"), (1e6, "M"), (1e4, "k")):
         if abs(value) >= limit:
             divisor = 1e3 if unit == "k" else limit
@@ -34,6 +39,8 @@ def format_flops(value: float) -> str:
 
 def format_seconds(value: float) -> str:
     """A span of time: 4.2 s, 3 min 20 s, 2 h 05 min, 3.1 days."""
+    if not math.isfinite(value):
+        return str(value)
     if round(value, 1) < 60:
         return f"{value:.1f} s"
     if round(value) < 3600:
@@ -47,8 +54,8 @@ def format_seconds(value: float) -> str:
 
 def format_small(value: float) -> str:
     """A learning rate: 3 × 10⁻⁴."""
-    if value == 0:
-        return "0"
+    if value == 0 or not math.isfinite(value):
+        return str(value) if value else "0"
     exponent = math.floor(math.log10(abs(value)))
     if -3 < exponent < 4:
         return f"{value:.4g}"
@@ -63,6 +70,8 @@ def format_share(value: float, digits: int = 1) -> str:
 
 
 def _significant(value: float) -> str:
+    if not math.isfinite(value):
+        return str(value)
     digits = max(0, 2 - math.floor(math.log10(abs(value)))) if value else 0
     text = f"{value:.{digits}f}"
     return text.rstrip("0").rstrip(".") if "." in text else text

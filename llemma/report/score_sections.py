@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from llemma.core.schemas import EvalSample, TaskResult
 from llemma.report import charts
 from llemma.report.charts import OUTCOME_WORDS, OUTCOMES, short_task
@@ -11,6 +13,7 @@ from llemma.report.numbers import format_share
 from llemma.report.sections import figures
 
 MAX_CHARS = 1500  # of a problem, an answer or a completion on the page
+MAX_ORIGIN_CHARS = 400  # of where a prompt comes from
 _SIGNS = {"EQUAL": "✓", "DIFFERENT": "✗", "NO_ANSWER": "∅", "UNPARSED": "?", "TIMED_OUT": "⏱"}
 
 
@@ -29,39 +32,49 @@ def score_section(data: RunData) -> str:
         "No answer, an answer that cannot be read, and a comparison that ran out of time are counted apart, "
         "and none of them is right. Intervals are Wilson score intervals.</p>"
     )
-    head = ["task", "model", "problems", "greedy", "95 % interval", "vote", "95 % interval", "prompt"]
-    scores = table(
-        head,
-        [_score_row(*row) for row in rows],
-        caption="Scores",
-        numeric=range(2, len(head) - 1),
-        prose=(len(head) - 1,),
-    )
+    head = ["task", "model", "problems", "greedy", "95 % interval", "vote", "95 % interval"]
+    scores = table(head, [_score_row(*row) for row in rows], caption="Scores", numeric=range(2, len(head)))
     head = ["task", "model", *(OUTCOME_WORDS[outcome] for outcome in OUTCOMES)]
     outcomes = table(
         head, [_outcome_row(*row) for row in rows], caption="Greedy answers by outcome", numeric=range(2, len(head))
     )
-    return intro + figures(charts.score_figure(data), charts.outcome_figure(data)) + scores + outcomes
+    return intro + figures(charts.score_figure(data), charts.outcome_figure(data)) + scores + _prompts(rows) + outcomes
+
+
+def _prompts(rows: Sequence[tuple[Evaluation, str, TaskResult]]) -> str:
+    """Where the prompts come from, below the table: a sentence in a column of it would push the numbers away."""
+    tasks_of: dict[str, list[str]] = {}
+    for _, name, task in rows:
+        comparable = "" if task.comparable else "; not comparable with published scores"
+        tasks = tasks_of.setdefault(shortened(task.prompt_origin, MAX_ORIGIN_CHARS) + comparable, [])
+        if short_task(name) not in tasks:
+            tasks.append(short_task(name))
+    items = "".join(
+        f"<li><b>{escape(', '.join(tasks))}</b>: {escape(origin)}</li>" for origin, tasks in tasks_of.items()
+    )
+    return f'<h3>Prompts</h3><ul class="prompts">{items}</ul>'
 
 
 def _score_row(evaluation: Evaluation, name: str, task: TaskResult) -> list[str]:
     vote = task.majority
-    comparable = "" if task.comparable else "; not comparable with published scores"
     return [
         escape(short_task(name)),
-        escape(evaluation.label),
+        _label(evaluation),
         f"{task.n:,}",
         format_share(task.accuracy),
         _interval(task.ci95),
         "" if vote is None else f"{format_share(vote.accuracy)} (maj@{vote.k})",
         "" if vote is None else _interval(vote.ci95),
-        escape(task.prompt_origin + comparable),
     ]
+
+
+def _label(evaluation: Evaluation) -> str:
+    return escape(evaluation.label).replace("_", "_<wbr>")  # a long name may break, and the numbers stay in view
 
 
 def _outcome_row(evaluation: Evaluation, name: str, task: TaskResult) -> list[str]:
     counts = (f"{task.outcomes.get(outcome, 0):,}" for outcome in OUTCOMES)
-    return [escape(short_task(name)), escape(evaluation.label), *counts]
+    return [escape(short_task(name)), _label(evaluation), *counts]
 
 
 def _interval(ends: tuple[float, float]) -> str:

@@ -87,6 +87,8 @@ th, td { text-align: left; padding: .42rem .8rem .42rem 0; border-bottom: 1px so
 thead th { color: var(--quiet); font-weight: 550; font-size: .85rem; white-space: nowrap; }
 tbody th { font-weight: 550; }
 .prose { min-width: 14rem; }
+.prompts { margin: 0; padding-left: 1.1rem; font-size: .92rem; max-width: 52rem; overflow-wrap: anywhere; }
+.prompts + .scroll { margin-top: 1.2rem; }
 .number { text-align: right; white-space: nowrap; }
 tbody tr:last-child > * { border-bottom: 0; }
 code, pre, .math { font-family: ui-monospace, SFMono-Regular, Menlo, Consolas, "DejaVu Sans Mono", monospace;

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import sys
+import types
 from typing import Any
 
 os.environ["DS_ACCELERATOR"] = "cpu"
@@ -33,6 +34,8 @@ def stand_in_for_cuda() -> None:
         setattr(cuda, f"{name}Tensor", getattr(torch, f"{name}Tensor"))
     torch.Tensor.cuda = lambda self, *_, **__: self
     torch.nn.Module.cuda = lambda self, *_, **__: self
+    # DeepSpeed would compile this into a cache shared by all processes of the user, and a kill leaves a lock there.
+    sys.modules["deepspeed.comm.torch"].build_shm_op = lambda: None
     deepspeed.ops.adam.FusedAdam = lambda parameters, **options: torch.optim.AdamW(parameters, lr=1e-4)
 
 
@@ -40,13 +43,16 @@ def main(config: str, tokens_path: str, logits_path: str) -> None:
     stand_in_for_cuda()
     sys.path.insert(0, os.getcwd())
     from megatron import mpu
+    from megatron.data import data_utils
     from megatron.initialize import initialize_megatron
     from megatron.neox_arguments import NeoXArgs
     from megatron.training import setup_model_and_optimizer
 
+    data_utils.compile_helper = lambda: None  # builds inside the checkout; no data are read here
     neox_args: Any = NeoXArgs.from_ymls([config])
     neox_args.configure_distributed_args()
     neox_args.build_tokenizer = lambda: None
+    neox_args.tokenizer = types.SimpleNamespace(eod=-1)
     initialize_megatron(neox_args=neox_args)
     model, _, _, _ = setup_model_and_optimizer(neox_args=neox_args, use_cache=False, iteration=None)
     model.eval()

@@ -179,6 +179,17 @@ def test_trained_checkpoint_elsewhere_needs_the_vocabulary_named(make_model: Mak
     assert all_tensors(run(bare, tmp_path / "by-number", vocab_size=90))["lm_head.weight"].shape == (90, 32)
 
 
+def test_base_of_the_trained_checkpoint_wins_over_that_of_the_first_model(
+    make_model: MakeModel, tmp_path: Path
+) -> None:
+    """Training went on from a contracted model; the Hugging Face files named are those of the one before."""
+    model = make_model(base=1e6)
+    neox = run(model, tmp_path / "neox", rope_base=1e4)
+    found = plan(neox, tmp_path / "out", hf_files=model)
+    assert found.hf_config["rope_theta"] == 1e4
+    assert any("has the RoPE base 1e+06; 10000 is written" in warning for warning in found.warnings)
+
+
 def test_norms_that_drifted_apart_among_ranks_are_averaged_and_recorded(make_model: MakeModel, tmp_path: Path) -> None:
     model = make_model()
     neox = run(model, tmp_path / "neox", tensor_parallel=2)

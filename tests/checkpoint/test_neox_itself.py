@@ -35,6 +35,37 @@ def neox_python() -> str:
     return NEOX_PYTHON
 
 
+def load_with_neox(python: str, folder: Path, checkpoint: Path, **changes: object) -> subprocess.CompletedProcess[str]:
+    """Runs NeoX's own loading and forward on FOLDER/tokens.pt; the logits are written to FOLDER/logits.pt."""
+    keys = yaml.safe_load((checkpoint / "neox_model.yml").read_text())
+    ranks = keys["model_parallel_size"]
+    keys |= {
+        "seq_length": 64,
+        "load": str(checkpoint),
+        "finetune": True,
+        "global_num_gpus": ranks,
+        "train_micro_batch_size_per_gpu": 2,
+        "train_iters": 1,
+        "lr_decay_iters": 1,
+        "optimizer": {"type": "Adam", "params": {"lr": 0.0001}},
+        "hidden_dropout": 0.0,
+        "attention_dropout": 0.0,
+        "attention_config": [[["global"], 2]],
+        "scaled_upper_triang_masked_softmax_fusion": False,
+        "bias_gelu_fusion": False,
+        "distributed_backend": "gloo",
+        "num_workers": 0,
+        "precision": "fp32",
+        **changes,
+    }
+    (folder / "neox.yml").write_text(yaml.safe_dump(keys))
+    program = Path(__file__).with_name("neox_load.py")
+    command = [python, "-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={ranks}", str(program)]
+    command += [str(folder / name) for name in ("neox.yml", "tokens.pt", "logits.pt")]
+    environment = {**os.environ, "WANDB_MODE": "off"}
+    return subprocess.run(command, cwd=NEOX_DIR, capture_output=True, text=True, timeout=120, env=environment)
+
+
 @pytest.mark.parametrize(("kv_heads", "tensor_parallel", "tied"), [(4, 2, False), (2, 2, False), (4, 1, True)])
 def test_neox_computes_the_logits_of_the_model(
     make_model: Callable[..., Path],
@@ -48,38 +79,25 @@ def test_neox_computes_the_logits_of_the_model(
 
     source, out = make_model(kv_heads=kv_heads, tied=tied), tmp_path / "neox"
     convert(plan_conversion(Request(source=source, out=out, tensor_parallel=tensor_parallel)))
-    keys = yaml.safe_load((out / "neox_model.yml").read_text())
-    keys |= {
-        "seq_length": 64,
-        "load": str(out),
-        "finetune": True,
-        "global_num_gpus": tensor_parallel,
-        "train_micro_batch_size_per_gpu": 2,
-        "train_iters": 1,
-        "lr_decay_iters": 1,
-        "optimizer": {"type": "Adam", "params": {"lr": 0.0001}},
-        "hidden_dropout": 0.0,
-        "attention_dropout": 0.0,
-        "attention_config": [[["global"], 2]],
-        "scaled_upper_triang_masked_softmax_fusion": False,
-        "bias_gelu_fusion": False,
-        "distributed_backend": "gloo",
-        "num_workers": 0,
-        "precision": "fp32",
-    }
-    (tmp_path / "neox.yml").write_text(yaml.safe_dump(keys))
     tokens = torch.randint(0, 97, (2, 64), generator=torch.Generator().manual_seed(1))
     torch.save(tokens, tmp_path / "tokens.pt")
-    program = Path(__file__).with_name("neox_load.py")
-    command = [neox_python, "-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={tensor_parallel}"]
-    command += [str(program), str(tmp_path / "neox.yml"), str(tmp_path / "tokens.pt"), str(tmp_path / "logits.pt")]
-    process = subprocess.run(
-        command, cwd=NEOX_DIR, capture_output=True, text=True, env={**os.environ, "WANDB_MODE": "off"}
-    )
+    process = load_with_neox(neox_python, tmp_path, out)
     assert process.returncode == 0, process.stdout[-3000:] + process.stderr[-6000:]
     found = torch.load(tmp_path / "logits.pt")
     model = LlamaForCausalLM.from_pretrained(source, attn_implementation="eager").eval()
     with torch.no_grad():
         wanted = model(tokens).logits
-    assert found.shape[-1] == keys["padded_vocab_size"]
-    torch.testing.assert_close(found[..., :97], wanted, rtol=0, atol=2e-5)
+    assert found.shape[-1] == 96 + tensor_parallel
+    torch.testing.assert_close(found[..., :97], wanted, rtol=0, atol=1e-5)
+
+
+def test_neox_refuses_our_checkpoint_under_another_rope_base(
+    make_model: Callable[..., Path], tmp_path: Path, neox_python: str
+) -> None:
+    """NeoX compares only what the file tells of; its own files do not tell the base, ours do."""
+    out = tmp_path / "neox"
+    convert(plan_conversion(Request(source=make_model(base=1e6), out=out)))
+    torch.save(torch.zeros(2, 64, dtype=torch.long), tmp_path / "tokens.pt")
+    process = load_with_neox(neox_python, tmp_path, out, rotary_emb_base=10000)
+    assert process.returncode != 0
+    assert "rotary_emb_base value from checkpoint (1000000) is not equal" in process.stderr

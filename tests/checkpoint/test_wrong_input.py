@@ -77,6 +77,23 @@ def test_folder_of_another_kind_is_told_what_is_wanted(tmp_path: Path) -> None:
     assert "neither config.json" in refused(tmp_path / "music", tmp_path / "out")
 
 
+def test_output_below_a_file_is_refused(make_model: MakeModel, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(InputError, match="this is a file, so that"):
+        run(make_model(), tmp_path / "file" / "out")
+
+
+def test_output_that_is_the_empty_working_folder_is_written(
+    make_model: MakeModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`llemma convert MODEL .` wrote everything and then failed, for `.` is no name that a folder can be given."""
+    model = make_model()
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    run(model, Path())
+    assert (tmp_path / "here/conversion.json").is_file()
+
+
 def test_output_that_exists_is_never_overwritten(make_model: MakeModel, tmp_path: Path) -> None:
     model = make_model()
     (tmp_path / "out").mkdir()

@@ -67,5 +67,5 @@ def test_wheel_alone_plans_a_build_and_a_run(wheel: Path, tmp_path: Path) -> Non
     )
     assert Path(where.stdout.strip()).is_relative_to(site), "the test must look at the wheel, not at the checkout"
     assert str(site / "proof_pile/sample/recipe.yml") in call("proof_pile.build", "plan", "--out", "data")
-    assert "llemma_builtin" in call("eval_tasks", "list")
+    assert "Built-in problems" in call("eval_tasks", "list")
     assert "6,738,546,688" in call("llemma", "plan", "llemma_7b")

@@ -21,3 +21,9 @@ def fail_half_way(params: dict[str, Any], task: Task, out: Path) -> dict[str, in
     if params["how"] == "kill":
         os.kill(os.getpid(), 9)
     raise RuntimeError("half way")
+
+
+def fail_on_bad(params: dict[str, Any], task: Task, out: Path) -> dict[str, int]:
+    if "bad" in Path(task.inputs[0].path).read_text():
+        raise RuntimeError("cannot read this")
+    return {}

@@ -43,9 +43,13 @@ sources:
 """
 
 
-def problems_of(text: str) -> list[str]:
+class Listing(Config):
+    sources: tuple[Annotated[Files | Web, pydantic.Field(discriminator="kind")], ...] = pydantic.Field(min_length=1)
+
+
+def problems_of(text: str, model: type[Config] = Recipe) -> list[str]:
     with pytest.raises(ConfigError) as caught:
-        check_config(parse_yaml(text, "r.yml"), Recipe)
+        check_config(parse_yaml(text, "r.yml"), model)
     return [str(problem) for problem in caught.value.problems]
 
 
@@ -96,8 +100,7 @@ def test_config_with_many_faults_reports_all_of_them_with_lines() -> None:
         "r.yml:3: unknown key 'train_iter' (did you mean 'train_iters'?)",
         "r.yml:5: the key 'threshold' is missing in 'sources.0'",
         "r.yml:6: unknown key 'treshold' (did you mean 'threshold'?)",
-        "r.yml:7: 'sources.1': input tag 'ftp' found using 'kind' does not match any of the expected tags: "
-        "'files', 'web'",
+        "r.yml:7: 'sources.1': kind 'ftp' is unknown, wanted one of: files, web",
     ]
 
 
@@ -151,3 +154,13 @@ def test_yaml_file_missing_binary_or_huge_is_refused(tmp_path: Path) -> None:
         load_yaml(tmp_path / "huge.yml")
     with pytest.raises(InputError, match="not a file"):
         load_config(tmp_path, Recipe)
+
+
+def test_config_list_with_a_wrong_member_is_not_called_too_short() -> None:
+    """One misspelt kind of filter was told with an untrue line more: that `sources` had no items."""
+    found = problems_of("sources:\n  - kind: flies\n  - path: /x\n", Listing)
+    assert found == [
+        "r.yml:2: 'sources.0': kind 'flies' is unknown (did you mean 'files'?), wanted one of: files, web",
+        "r.yml:3: the key 'kind' is missing in 'sources.1'",
+    ]
+    assert problems_of("sources: []\n", Listing)[0].startswith("r.yml:1: 'sources'")

@@ -71,3 +71,12 @@ def test_stable_hash_ignores_the_order_of_keys_and_nothing_else() -> None:
 def test_sha256_file_of_known_bytes_is_the_published_digest(tmp_path: Path) -> None:
     (tmp_path / "a").write_bytes(b"abc")  # FIPS 180-2, appendix B.1
     assert sha256_file(tmp_path / "a") == "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
+
+
+def test_json_with_a_path_that_is_no_utf8_is_written_and_read_back(tmp_path: Path) -> None:
+    """A source tree with a file name in latin-1 stopped a build with a traceback."""
+    value = {"path": b"caf\xe9.py".decode("utf-8", "surrogateescape")}
+    write_json(tmp_path / "a.json", value)
+    (tmp_path / "a.json").read_text("utf-8")
+    assert read_json(tmp_path / "a.json") == value
+    assert stable_hash(value) != stable_hash({"path": "caf.py"})

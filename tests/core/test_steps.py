@@ -123,3 +123,36 @@ def test_step_function_that_does_not_exist_is_named(tmp_path: Path, raw: Path) -
     missing = Step(name="x", version=1, function="step_functions:nothing")
     with pytest.raises(InputError, match="step_functions:nothing"):
         StepDirectory.create(tmp_path, missing, [task_of(raw, "a")]).run_task(0)
+
+
+@pytest.mark.parametrize("harm", ["gone", "short", "record"])
+def test_complete_task_that_lost_its_files_can_be_forgotten_and_done_again(
+    tmp_path: Path, raw: Path, harm: str
+) -> None:
+    """A build whose merged shard was cut short failed at each run and could not be mended by running it again."""
+    step = StepDirectory.create(tmp_path / "steps", upper(), [task_of(raw, "a"), task_of(raw, "b")])
+    first = [step.run_task(number) for number in (0, 1)]
+    assert step.forget_damaged() == []
+    file = Path(first[1].output("text.txt").path)
+    if harm == "gone":
+        file.unlink()
+    elif harm == "short":
+        file.write_bytes(file.read_bytes()[:-1])
+    else:
+        (step.path / f"{first[1].key}.json").write_text("{")
+    assert step.forget_damaged() == [1]
+    assert step.missing() == [1]
+    assert step.run_task(1).outputs == first[1].outputs
+
+
+def test_task_that_fails_on_an_input_changed_since_it_was_hashed_names_that_file(tmp_path: Path, raw: Path) -> None:
+    """A flipped byte in a finished step's file was told of in the words of a library, without the file's name."""
+    step = StepDirectory.create(
+        tmp_path / "steps", Step(name="s", version=1, function="step_functions:fail_on_bad"), [task_of(raw, "a")]
+    )
+    (raw / "a").write_text("bad")
+    with pytest.raises(DamagedFileError, match=r"raw/a: its content is not what it was .*cannot read this"):
+        step.run_task(0)
+    again = StepDirectory.create(tmp_path / "steps", step.step, [task_of(raw, "a")])
+    with pytest.raises(RuntimeError, match="cannot read this"):
+        again.run_task(0)

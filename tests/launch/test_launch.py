@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shlex
 import shutil
@@ -40,6 +41,18 @@ def python_with_deepspeed(tmp_path: Path) -> Path:
     return path
 
 
+def small_checkpoint(folder: Path) -> Path:
+    """A Hugging Face folder of the small model's shape; its weights are never opened by the launcher."""
+    shape = {
+        "model_type": "llama", "hidden_size": 192, "num_hidden_layers": 2, "num_attention_heads": 6,
+        "vocab_size": 300, "intermediate_size": 512, "rms_norm_eps": 1e-5, "rope_theta": 10000,
+    }  # fmt: skip
+    folder.mkdir()
+    (folder / "config.json").write_text(json.dumps(shape))
+    (folder / "model.safetensors").touch()
+    return folder
+
+
 def test_launch_dry_run_prints_the_embedded_trainers_command(
     make_run: Callable[..., Path], capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -75,13 +88,7 @@ def test_launch_on_neox_without_checkout_and_packages_gives_the_remedy(
 def test_launch_on_neox_from_a_hugging_face_folder_says_how_to_convert_it(
     make_run: Callable[..., Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    start = tmp_path / "start"
-    start.mkdir()
-    (start / "config.json").write_text(
-        '{"model_type": "llama", "hidden_size": 192, "num_hidden_layers": 2, "num_attention_heads": 6,'
-        ' "vocab_size": 300, "intermediate_size": 512, "rms_norm_eps": 1e-5, "rope_theta": 10000}'
-    )
-    (start / "model.safetensors").touch()
+    start = small_checkpoint(tmp_path / "start")
     run = make_run(start="checkpoint", init_from=start)
     assert main(["launch", str(run), "--engine", "neox", "--neox-dir", str(fake_checkout(tmp_path))]) == 2
     assert f"llemma convert {start} OUT --to neox --tensor-parallel 1" in capsys.readouterr().err
@@ -110,6 +117,20 @@ def test_launch_of_a_run_that_was_moved_is_refused(
 def test_launch_of_a_folder_that_is_no_run_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["launch", str(tmp_path)]) == 2
     assert "this is not a run directory" in capsys.readouterr().err
+
+
+def test_launch_of_a_run_whose_start_is_gone_is_refused_unless_it_has_checkpoints(
+    make_run: Callable[..., Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A dry run said yes where the trainer then said no; and a run on its way needs its start no more."""
+    start = small_checkpoint(tmp_path / "start")
+    run = make_run(start="checkpoint", init_from=start)
+    shutil.rmtree(start)
+    assert main(["launch", str(run), "--dry-run"]) == 2
+    assert f"{start}: the model to start from is not here" in capsys.readouterr().err
+    (run / "train/01-one/checkpoints").mkdir(parents=True)
+    (run / "train/01-one/checkpoints/latest").write_text("step_00000001")
+    assert main(["launch", str(run), "--dry-run"]) == 0
 
 
 def test_launch_on_another_engine_than_before_is_refused(

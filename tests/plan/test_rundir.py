@@ -54,7 +54,7 @@ def test_run_directory_holds_what_both_engines_and_the_report_read(
     assert record.estimates["parameters"]["total"] == 3_344_064
     assert [stage.directory for stage in record.stages] == ["stages/01-math"]
     stage = CompiledStage.read(out / "stages/01-math/stage.json")
-    assert (stage.start, stage.init_from, stage.iterations) == ("hf", str(checkpoint), 300)
+    assert (stage.start, stage.init_from, stage.iterations) == ("hf", str(checkpoint), 240)
     assert [source.test for source in stage.sources] == [None, None]  # no source has test documents
     config = NeoxConfig.from_yaml(out / "stages/01-math/neox.yml")
     assert config.save == str(out / "train/01-math/checkpoints")

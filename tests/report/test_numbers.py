@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
+import math
 from itertools import pairwise
 
 import pytest
 
-from llemma.report.numbers import format_bytes, format_count, format_seconds, format_small, ticks
+from llemma.report.numbers import (
+    format_bytes,
+    format_count,
+    format_flops,
+    format_seconds,
+    format_small,
+    ticks,
+)
 
 
 @pytest.mark.parametrize(
@@ -31,6 +39,13 @@ def test_counts_are_short_and_keep_three_digits(value: float, text: str) -> None
 )
 def test_times_are_in_units_that_people_read(value: float, text: str) -> None:
     assert format_seconds(value) == text
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
+def test_numbers_of_a_run_that_diverged_are_shown_as_they_are(value: float) -> None:
+    """An infinite learning rate in metrics.jsonl ended `llemma report` with a traceback."""
+    for show in (format_bytes, format_count, format_flops, format_seconds, format_small):
+        assert show(value).split()[0] == str(value)
 
 
 def test_small_numbers_have_a_power_of_ten() -> None:

@@ -136,6 +136,20 @@ def test_lines_cut_off_by_a_kill_are_left_out_and_said(tmp_path: Path) -> None:
     assert "1 line could not be read" in render_page(data)
 
 
+def test_evaluation_without_results_is_named_as_unfinished(tmp_path: Path) -> None:
+    """An evaluation that was killed before its results were written was missing on the page without a word."""
+    run = make_run(tmp_path)
+    (run / "eval/after/results.json").unlink()
+    data = load_run(run)
+    assert [evaluation.label for evaluation in data.evaluations] == ["before"]
+    assert "no results.json yet" in render_page(data)
+
+
+def test_origin_of_a_prompt_stands_below_the_scores_once(page: str) -> None:
+    """As a column of the table it pushed the scores out of a window 1280 pixels wide."""
+    assert page.count("own prompt; not comparable with published scores") == 1
+
+
 def test_resumed_training_counts_each_step_once(tmp_path: Path) -> None:
     """A trainer that was killed writes the steps since its last checkpoint again."""
     run = make_run(tmp_path)

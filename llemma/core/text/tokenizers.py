@@ -227,9 +227,9 @@ def _sentencepiece_eod(model: SentencePieceModel, eod: str | int | None, path: P
         raise InputError(f"{path}: the end-of-document id is {eod}, but ids run from 0 to {len(model.pieces) - 1}")
     piece = model.pieces[eod]
     if piece.type != PieceType.CONTROL:
-        kind = PieceType(piece.type).name.lower().replace("_", "-") if piece.type in set(PieceType) else "unknown"
+        kind = PieceType(piece.type).name.lower().replace("_", "-") if piece.type in set(PieceType) else "foreign"
         raise InputError(
-            f"{path}: the end-of-document piece '{piece.text}' (id {eod}) is a {kind} piece, which text can become, "
+            f"{path}: the end-of-document piece '{piece.text}' (id {eod}) is of kind '{kind}', which text can become, "
             f"but must be a control piece{_known_control(model)}"
         )
     return eod

@@ -174,7 +174,7 @@ def test_end_of_document_is_never_the_unknown_token_and_never_guessed(llama_mode
     assert load_tokenizer(llama_model).eod_id == 2
     assert load_tokenizer(llama_model, eod="<s>").eod_id == 1
     assert load_tokenizer(llama_model, eod=2).eod_id == 2
-    for eod, words in (("<unk>", "unknown piece"), (0, "unknown piece"), ("<|endoftext|>", "has no piece"),
+    for eod, words in (("<unk>", "of kind 'unknown'"), (0, "of kind 'unknown'"), ("<|endoftext|>", "has no piece"),
                        (600, "from 0 to 599"), (-1, "from 0 to 599"), ("\u2581the", "text can become")):  # fmt: skip
         with pytest.raises(InputError, match=words):
             load_tokenizer(llama_model, eod=eod)
@@ -188,7 +188,7 @@ def test_end_of_document_is_never_the_unknown_token_and_never_guessed(llama_mode
 
 def test_user_defined_end_of_document_piece_is_refused(train_vocabulary: Callable[..., Path], tmp_path: Path) -> None:
     path = train_vocabulary(tmp_path / "tokenizer.model", user_defined_symbols=["<|end|>"])
-    with pytest.raises(InputError, match="user-defined piece, which text can become"):
+    with pytest.raises(InputError, match="of kind 'user-defined', which text can become"):
         load_tokenizer(path, eod="<|end|>")
 
 

@@ -9,10 +9,7 @@ import pytest
 
 from eval_tasks.answers import judge
 
-CASES = [
-    json.loads(line)
-    for line in (Path(__file__).parent / "cases.jsonl").read_text(encoding="utf-8").splitlines()
-]
+CASES = [json.loads(line) for line in (Path(__file__).parent / "cases.jsonl").read_text(encoding="utf-8").splitlines()]
 KINDS = sorted({case["kind"] for case in CASES})
 
 

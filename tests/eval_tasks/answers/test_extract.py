@@ -24,9 +24,7 @@ from eval_tasks.answers import STYLES, extract
         ("no box", None),
     ],
 )
-def test_extract_boxed_takes_the_last_box_with_those_directly_before_it(
-    completion: str, answer: str | None
-) -> None:
+def test_extract_boxed_takes_the_last_box_with_those_directly_before_it(completion: str, answer: str | None) -> None:
     assert extract(completion, "boxed") == answer
 
 

@@ -11,9 +11,7 @@ from eval_tasks.cli import main
 
 
 def _write(path: Path, rows: list[object]) -> Path:
-    path.write_text(
-        "".join(row if isinstance(row, str) else json.dumps(row) + "\n" for row in rows), encoding="utf-8"
-    )
+    path.write_text("".join(row if isinstance(row, str) else json.dumps(row) + "\n" for row in rows), encoding="utf-8")
     return path
 
 

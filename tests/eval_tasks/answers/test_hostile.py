@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from eval_tasks.answers.judge import FAULT
+
 ATTACKS: dict[str, tuple[str, str]] = {
     "import": ("1/2", "__import__('os').system('touch MARK')"),
     "import in text": ("1/2", r"\text{__import__('os').system('touch MARK')}"),
@@ -23,6 +25,7 @@ ATTACKS: dict[str, tuple[str, str]] = {
     "large factorial": ("1/2", "100000000!"),
     "small base": ("1/2", "0.5^{99999999999}"),
     "long product": ("1/2", r"\prod_{k=1}^{100000000} k"),
+    "fractions that grow": ("1/2", r"\sum_{k=1}^{2000} \frac{1}{k^{50}}"),
     "nested sums": ("1/2", r"\sum_{a=1}^{1000}" * 6 + "a"),
     "large polynomial": ("x", "(a+b+c+d+f+g+h+j+k+m)^{60}"),
     "product of polynomials": ("x", "(x+y+z+1)" * 300),
@@ -54,6 +57,10 @@ ATTACKS: dict[str, tuple[str, str]] = {
     "large matrix": ("1", r"\begin{pmatrix}" + r"1&1&1\\" * 1_500 + r"\end{pmatrix}"),
     "exponents": ("1", "1e999999999"),
     "thousands": ("1", "1" + ",000" * 2_900),
+    "large base": ("1", "2^{50000}_2"),
+    "large argument": ("1", r"\sin(2^{50000})"),
+    "large limit": ("1", r"\lim_{x\to 0} 2^{50000}x"),
+    "large decimal": ("1", r"1.5 \times 2^{50000}"),
     "surrogate": ("1", "\ud800\udfff"),
     "control": ("1", "\x00\x01\x1b[2J"),
     "combining": ("1", "1" + "\u0301" * 10_000),
@@ -67,16 +74,18 @@ attacks = json.load(open(sys.argv[1]))
 for name, (gold, prediction) in attacks.items():
     for a, b in ((gold, prediction), (prediction, gold)):
         started = time.perf_counter()
-        outcome = judge(a, b).outcome
+        judged = judge(a, b)
         judge(a, b, "hendrycks")
         extract(b)
         seconds = time.perf_counter() - started
-        print(json.dumps([name, outcome, seconds, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024]))
+        # Not ru_maxrss: Linux hands a parent's peak on through fork and exec.
+        memory = int(open("/proc/self/status").read().split("VmHWM:")[1].split()[0]) // 1024
+        print(json.dumps([name, judged.outcome, judged.reason, seconds, memory]))
 """
 
 
 @pytest.fixture(scope="module")
-def rows(tmp_path_factory: pytest.TempPathFactory) -> list[tuple[str, str, float, int]]:
+def rows(tmp_path_factory: pytest.TempPathFactory) -> list[tuple[str, str, str, float, int]]:
     folder = tmp_path_factory.mktemp("hostile")
     mark = folder / "mark"
     attacks = {name: [part.replace("MARK", str(mark)) for part in pair] for name, pair in ATTACKS.items()}
@@ -93,14 +102,18 @@ def rows(tmp_path_factory: pytest.TempPathFactory) -> list[tuple[str, str, float
     return [tuple(json.loads(line)) for line in done.stdout.splitlines()]
 
 
-def test_hostile_answers_are_all_judged_and_none_is_equal(rows: list[tuple[str, str, float, int]]) -> None:
+def test_hostile_answers_are_all_judged_and_none_is_equal(
+    rows: list[tuple[str, str, str, float, int]],
+) -> None:
     assert {name for name, *_ in rows} == set(ATTACKS)
-    assert not [row for row in rows if row[1] == "EQUAL"]
+    assert not [row for row in rows if row[1] == "EQUAL" or FAULT in row[2]]
 
 
-def test_hostile_answers_each_take_less_than_a_second(rows: list[tuple[str, str, float, int]]) -> None:
-    assert not [row for row in rows if row[2] > 1.0]
+def test_hostile_answers_each_take_less_than_a_second(rows: list[tuple[str, str, str, float, int]]) -> None:
+    assert not [row for row in rows if row[3] > 1.0]
 
 
-def test_hostile_answers_leave_memory_below_200_megabytes(rows: list[tuple[str, str, float, int]]) -> None:
-    assert max(row[3] for row in rows) < 200
+def test_hostile_answers_leave_memory_below_200_megabytes(
+    rows: list[tuple[str, str, str, float, int]],
+) -> None:
+    assert max(row[4] for row in rows) < 200

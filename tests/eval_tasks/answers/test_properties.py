@@ -9,6 +9,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from eval_tasks.answers import Outcome, extract, judge
+from eval_tasks.answers.judge import FAULT
 from eval_tasks.answers.names import words
 
 QUICK = settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
@@ -58,9 +59,7 @@ def test_different_numbers_are_never_equal(data: st.DataObject, one: Fraction, o
 
 @QUICK
 @given(COEFFICIENTS, COEFFICIENTS, st.sampled_from("xyt"))
-def test_product_of_polynomials_equals_its_expansion_and_nothing_else(
-    a: list[int], b: list[int], name: str
-) -> None:
+def test_product_of_polynomials_equals_its_expansion_and_nothing_else(a: list[int], b: list[int], name: str) -> None:
     product = [0] * (len(a) + len(b) - 1)
     for i, first in enumerate(a):
         for j, second in enumerate(b):
@@ -77,9 +76,7 @@ def _polynomial(coefficients: list[int], name: str) -> str:
 
 @QUICK
 @given(st.lists(NUMBERS, min_size=1, max_size=5), st.randoms(use_true_random=False))
-def test_set_in_another_order_is_equal_and_without_a_member_is_not(
-    values: list[Fraction], random: object
-) -> None:
+def test_set_in_another_order_is_equal_and_without_a_member_is_not(values: list[Fraction], random: object) -> None:
     shuffled = list(values)
     random.shuffle(shuffled)  # type: ignore[attr-defined]
     written, other = (r"\{" + ", ".join(map(str, items)) + r"\}" for items in (values, shuffled))
@@ -89,11 +86,7 @@ def test_set_in_another_order_is_equal_and_without_a_member_is_not(
 
 
 @QUICK
-@given(
-    st.lists(
-        st.tuples(NUMBERS, NUMBERS, st.sampled_from("[("), st.sampled_from("])")), min_size=1, max_size=4
-    )
-)
+@given(st.lists(st.tuples(NUMBERS, NUMBERS, st.sampled_from("[("), st.sampled_from("])")), min_size=1, max_size=4))
 def test_union_of_intervals_holds_the_same_points_as_its_parts(
     parts: list[tuple[Fraction, Fraction, str, str]],
 ) -> None:
@@ -123,7 +116,7 @@ PIECES = st.sampled_from(
     words(
         r"1 2 0 x y i e n \pi \frac \sqrt { } ( ) [ ] \{ \} + - * / ^ _ , ; = < > \le \in \cup \pm \sin \log \text{a} "
         r"% $ \\ & \begin{pmatrix} \end{pmatrix} | ! ' . : \circ \infty \sum_{k=1}^{3} \int dx ° √ ² ± ≤ cm am or and "
-        r"\overline \bar \binom ... 1,234 1e5 1e510 \over \mathbb{R} \lfloor"
+        r"\overline \bar \binom ... 1,234 1e5 1e510 1e5_2 2^{9999} \over \mathbb{R} \lfloor"
     )
 )
 
@@ -132,6 +125,7 @@ PIECES = st.sampled_from(
 @given(st.lists(PIECES, max_size=14).map("".join), st.lists(PIECES, max_size=10).map(" ".join))
 def test_judge_of_any_heap_of_symbols_raises_nothing_and_is_symmetric(gold: str, prediction: str) -> None:
     one, other = judge(gold, prediction, decimal_comma=False), judge(prediction, gold, decimal_comma=False)
+    assert FAULT not in one.reason + other.reason
     if gold.strip() and prediction.strip() and Outcome.NO_ANSWER not in (one.outcome, other.outcome):
         assert one.is_equal == other.is_equal
     extract(gold + prediction)
@@ -141,8 +135,8 @@ def test_judge_of_any_heap_of_symbols_raises_nothing_and_is_symmetric(gold: str,
 @given(st.text(max_size=60))
 def test_judge_of_any_text_raises_nothing_and_equals_itself(text: str) -> None:
     judgement = judge(text, text)
+    assert FAULT not in judgement.reason
     assert judgement.outcome in (Outcome.EQUAL, Outcome.NO_ANSWER, Outcome.UNPARSED)
     for policy in ("strict", "lenient", "hendrycks"):
-        judge("5", text, policy)
-        judge(text, "5", policy)
+        assert FAULT not in judge("5", text, policy).reason + judge(text, "5", policy).reason
     extract(text)

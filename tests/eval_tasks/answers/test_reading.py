@@ -125,9 +125,7 @@ def test_rules_of_the_table_have_a_name_and_an_origin() -> None:
         ("cm^3", (("length", 3),), Fraction(1, 10**6)),
     ],
 )
-def test_unit_of_known_words_gives_dimension_and_exact_factor(
-    words: str, dimensions: object, factor: Fraction
-) -> None:
+def test_unit_of_known_words_gives_dimension_and_exact_factor(words: str, dimensions: object, factor: Fraction) -> None:
     assert unit_of(words) == (dimensions, factor)
 
 

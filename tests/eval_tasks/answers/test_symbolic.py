@@ -32,9 +32,7 @@ def patience(monkeypatch: pytest.MonkeyPatch) -> None:
         (r"\int 2x dx", "x^2", True),
     ],
 )
-def test_sympy_settles_limits_infinite_sums_and_symbolic_bounds(
-    gold: str, prediction: str, expected: bool
-) -> None:
+def test_sympy_settles_limits_infinite_sums_and_symbolic_bounds(gold: str, prediction: str, expected: bool) -> None:
     assert judge(gold, prediction).is_equal == expected
 
 
