@@ -276,8 +276,9 @@ def _removed_problems(out: Path, ids: _DocumentIds) -> Iterator[str]:
     try:
         with pq.ParquetFile(path) as file:
             for batch in file.iter_batches(columns=["id", "reason"], batch_size=1 << 20):
-                # Exact copies of a text that has no name share its id, and one of them stays.
-                gone = batch.filter(pc.not_equal(batch.column("reason"), "exact-duplicate"))
+                # Exact copies of a text share its id, and one of them stays; a filter may drop one version of a name.
+                marked = pc.is_in(batch.column("reason"), pa.array(["near-duplicate", "contaminated"]))
+                gone = batch.filter(marked)
                 raw = b"".join(gone.column("id").cast(pa.binary()).to_pylist())
                 for place, both in ids.places_of(np.unique(np.frombuffer(raw, "S16"))):
                     yield (

@@ -35,7 +35,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Trains, exports after the last stage, and prints where things lie. Exit code 0 also after SIGTERM."""
+    """Trains, exports after the last stage, and prints where things lie. Stopped by a signal: 0, by Ctrl-C: 130."""
     if args.threads is not None and args.threads < 1:
         raise InputError(f"--threads is {args.threads}, but must be at least 1")
     stages = find_stages(args.run)
@@ -58,7 +58,7 @@ def run(args: argparse.Namespace) -> int:
 
     device = _device(args.device, torch.cuda.is_available())
     chosen = range(len(stages)) if args.stage is None else (args.stage - 1,)
-    with stop_requested() as should_stop:
+    with stop_requested() as stop:
         for number in chosen:
             stage, settings, tokenizer = stages[number], checked.settings[number], checked.tokenizers[number]
             with only_trainer(stage):
@@ -69,12 +69,12 @@ def run(args: argparse.Namespace) -> int:
                     stages[number - 1] if number else None,
                     device=torch.device(device),
                     num_threads=args.threads,
-                    should_stop=should_stop,
+                    should_stop=stop.is_made,
                 )
                 _print_outcome(stage, outcome.state, outcome.iteration, outcome.tokens_per_s)
                 if outcome.state == "stopped":
                     print(f"go on with  llemma train {args.run}", flush=True)
-                    return 0
+                    return stop.exit_code
                 if number == len(stages) - 1 and outcome.checkpoint is not None:
                     folder = export_folder(args.run)
                     export_model(outcome.checkpoint, folder, settings, tokenizer)

@@ -14,6 +14,7 @@ from llemma.core.errors import DamagedFileError
 from llemma.core.files import sha256_file, stable_hash
 from llemma.core.indexed.blending import Blend
 from llemma.core.indexed.layout import bin_path, idx_path
+from llemma.train.documents import document_names
 from llemma.train.settings import Settings, WeightedPath
 
 # A source with a small weight gets at least so many samples, or its own loss would be noise. Chosen by us.
@@ -55,12 +56,20 @@ class Samples:
         return self.sources[self.blend.place(number)[0]].name
 
     def describe(self, numbers: Sequence[int], limit: int = 8) -> str:
-        """The documents of samples in words, for a message: source and document numbers in its .bin."""
-        parts = [
-            f"  sample {number}: {self.source_name(number)}, documents "
-            f"{', '.join(map(str, self.blend.documents(number)[:6]))}"
-            for number in numbers[:limit]
-        ]
+        """The documents of samples in words, for a message: source and document numbers in its .bin.
+
+        Where the data build's side file lies beside the .bin, the documents' ids, sources and names stand there too.
+        """
+        documents = {number: self.blend.documents(number)[:6] for number in numbers[:limit]}
+        wanted: dict[int, set[int]] = {}
+        for number, held in documents.items():
+            wanted.setdefault(self.blend.place(number)[0], set()).update(held)
+        names = {source: document_names(self.sources[source].prefix, held) for source, held in wanted.items()}
+        parts = []
+        for number, held in documents.items():
+            named = names[self.blend.place(number)[0]]
+            parts.append(f"  sample {number}: {self.source_name(number)}, documents {', '.join(map(str, held))}")
+            parts += [f"    document {document}: {named[document]}" for document in held if document in named]
         more = len(numbers) - limit
         return "\n".join(parts) + (f"\n  and {more} more samples" if more > 0 else "")
 

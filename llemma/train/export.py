@@ -12,12 +12,15 @@ from pathlib import Path
 
 import torch
 
+from llemma.checkpoint.hf_files import CARRIED_NAMES
 from llemma.core.errors import DamagedFileError, InputError
 from llemma.core.files import TEMPORARY_PREFIX, read_json, sha256_file, sync_file, sync_folder, write_json
 from llemma.core.records import write_record
 from llemma.train.model import load_model, stored_weights, write_model_config, write_tensors
-from llemma.train.preflight import TOKENIZER_FILES, TokenizerFacts
+from llemma.train.preflight import TokenizerFacts
 from llemma.train.settings import Settings
+
+GENERATION_CONFIG = "generation_config.json"  # written here; a tokenizer's folder may hold that of another model
 
 
 def export_model(checkpoint: Path, folder: Path, settings: Settings, tokenizer: TokenizerFacts) -> bool:
@@ -43,10 +46,10 @@ def export_model(checkpoint: Path, folder: Path, settings: Settings, tokenizer: 
         generation = {"eos_token_id": tokenizer.eod_id, "do_sample": False}
         if config.bos_token_id is not None:
             generation["bos_token_id"] = config.bos_token_id
-        write_json(partial / "generation_config.json", generation)
-        copied = [name for name in TOKENIZER_FILES if (tokenizer.folder / name).is_file()]
-        for name in copied:
-            shutil.copyfile(tokenizer.folder / name, partial / name)
+        write_json(partial / GENERATION_CONFIG, generation)
+        for name in CARRIED_NAMES:
+            if name != GENERATION_CONFIG and (tokenizer.folder / name).is_file():
+                shutil.copyfile(tokenizer.folder / name, partial / name)
         write_record(
             partial / "record.json",
             kind="exported-model",

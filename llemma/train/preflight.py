@@ -15,22 +15,23 @@ from llemma.core.schemas import Mixture, Shard
 from llemma.guard.checkpoints import list_checkpoints
 from llemma.neox.config import NeoxConfig
 from llemma.neox.units import padded_vocab_rows
+from llemma.plan.checkpoint_check import hf_problems
 from llemma.train.places import StagePlaces
 from llemma.train.settings import Settings, read_settings
-
-TOKENIZER_FILES = (
-    "tokenizer.json", "tokenizer.model", "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json",
-    "chat_template.jinja",
-)  # fmt: skip
 
 
 @dataclass(frozen=True, kw_only=True)
 class TokenizerFacts:
     """What the trainer needs to know of the tokenizer that made the shards."""
 
-    folder: Path
+    file: Path
     vocab_size: int
     eod_id: int
+
+    @property
+    def folder(self) -> Path:
+        """Where the tokenizer's other files lie too."""
+        return self.file.parent
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -109,7 +110,7 @@ def _check_tokenizer(settings: Settings, mixture_path: Path, mixture: Mixture | 
                 f"{settings.stage}: padded_vocab_size is {rows}, but {file} has {vocab_size} pieces, padded {wanted}: "
                 "the model and the tokenizer do not belong together"
             )
-    return TokenizerFacts(folder=file.parent, vocab_size=vocab_size, eod_id=eod_id)
+    return TokenizerFacts(file=file, vocab_size=vocab_size, eod_id=eod_id)
 
 
 def _tokenizer_file(settings: Settings, mixture_path: Path, mixture: Mixture | None) -> Path:
@@ -196,61 +197,30 @@ def check_model_folder(folder: Path, settings: Settings) -> None:
         )
     if not any((folder / name).is_file() for name in ("model.safetensors", "model.safetensors.index.json")):
         raise InputError(f"{folder}: it has no model.safetensors (pickled weights are not loaded)")
-    found = read_json(folder / "config.json")
-    if not isinstance(found, dict) or found.get("model_type") != "llama":
-        raise InputError(f"{folder / 'config.json'}: the model_type must be 'llama'")
-    try:
-        faults = architecture_faults(found, settings.config)
-    except (AttributeError, TypeError, ValueError):
-        raise InputError(f"{folder / 'config.json'}: a number or a block of numbers is of the wrong type") from None
-    if faults:
-        listed = "\n".join(f"{folder / 'config.json'}: {fault}" for fault in faults)
+    path = folder / "config.json"
+    found = read_json(path)
+    problems = hf_problems(path, found, _with_vocab_rows(settings.config, path, found))
+    if problems:
+        listed = "\n".join(problems)
         raise InputError(f"{listed}\nthe weights do not fit {settings.stage}/neox.yml")
 
 
-def architecture_faults(found: dict[str, Any], config: NeoxConfig) -> list[str]:
-    """In words, each value of a Hugging Face config.json that the NeoX configuration contradicts."""
-    heads = found.get("num_attention_heads")
-    wanted: dict[str, tuple[Any, Any]] = {
-        "vocab_size": (found.get("vocab_size"), config.padded_vocab_size or found.get("vocab_size") or "given"),
-        "hidden_size": (found.get("hidden_size"), config.hidden_size),
-        "num_hidden_layers": (found.get("num_hidden_layers"), config.num_layers),
-        "num_attention_heads": (heads, config.num_attention_heads),
-        "num_key_value_heads": (found.get("num_key_value_heads") or heads, config.num_kv_heads_or_all),
-        "head_dim": (found.get("head_dim") or config.head_dim, config.head_dim),
-        "intermediate_size": (found.get("intermediate_size"), config.true_ffn_width),
-        "hidden_act": (found.get("hidden_act", "silu"), "silu"),
-        "tie_word_embeddings": (bool(found.get("tie_word_embeddings", False)), config.tie_embeddings),
-        "attention_bias": (bool(found.get("attention_bias", False)), False),
-        "mlp_bias": (bool(found.get("mlp_bias", False)), False),
-        "rms_norm_eps": (found.get("rms_norm_eps", 1e-6), config.rms_norm_epsilon),
-    }
-    faults = [f"'{key}' is {is_now}, but must be {must}" for key, (is_now, must) in wanted.items() if is_now != must]
-    return [*faults, *_rope_faults(found, config.rotary_emb_base)]
-
-
-def _rope_faults(found: dict[str, Any], base: int) -> list[str]:
-    """The RoPE base stands in `rope_theta` (transformers 4) or in `rope_parameters` (transformers 5), or in both."""
-    parameters = found.get("rope_parameters") or {}
-    scaling = found.get("rope_scaling") or {}
-    for block in (parameters, scaling):
-        kind = block.get("rope_type", block.get("type", "default"))
-        if kind != "default":
-            return [f"the RoPE type is {kind!r}, but GPT-NeoX knows only the default"]
-    bases = {float(value) for value in (parameters.get("rope_theta"), found.get("rope_theta")) if value is not None}
-    if len(bases) > 1:
-        return [f"'rope_theta' and 'rope_parameters' contradict each other: {sorted(bases)}"]
-    theta = bases.pop() if bases else 10000.0
-    if theta == base:
-        return []
-    return [
-        f"the RoPE base is {theta:g}, but rotary_emb_base is {base}: change it on purpose, with  "
-        f"llemma convert MODEL OUT --to hf --rope-base {base}"
-    ]
+def _with_vocab_rows(config: NeoxConfig, path: Path, found: Any) -> NeoxConfig:
+    """The configuration with the model's own vocabulary rows where it gives none: NeoX fills them in as it starts."""
+    if config.padded_vocab_size is not None or not isinstance(found, dict):
+        return config
+    rows = found.get("vocab_size")
+    if not isinstance(rows, int) or rows < 1:
+        raise InputError(f"{path}: 'vocab_size' is {rows!r}, but must be a whole number above 0")
+    return config.model_copy(update={"padded_vocab_size": rows})
 
 
 def _check_same_tokenizer(folder: Path, tokenizer: TokenizerFacts) -> None:
-    """A model that brings its SentencePiece model along must bring the one that made the shards."""
-    theirs, ours = folder / "tokenizer.model", tokenizer.folder / "tokenizer.model"
-    if theirs.is_file() and ours.is_file() and sha256_file(theirs) != sha256_file(ours):
+    """A model that brings along a tokenizer of the shards' kind must bring the shards' own, byte for byte.
+
+    The same rule as the planner's: a file of the other kind was derived from it, and may be written in many ways.
+    """
+    ours = tokenizer.file
+    theirs = folder / ("tokenizer.model" if ours.suffix == ".model" else "tokenizer.json")
+    if theirs.is_file() and sha256_file(theirs) != sha256_file(ours):
         raise InputError(f"{theirs}: the model's tokenizer is not the one that made the shards ({ours})")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import math
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -166,15 +165,11 @@ def read_settings(stage: StagePlaces) -> Settings:
 
 
 def _schedule(config: NeoxConfig) -> Schedule:
-    decay_iters = config.decay_iters
-    fraction = config.other.get("lr_decay_fraction")
-    if config.lr_decay_iters is None and fraction is not None:
-        decay_iters = max(1, math.floor(config.train_iters * fraction))
     return Schedule(
         peak_lr=config.lr,
         min_lr=config.min_lr,
-        warmup_iters=config.warmup * decay_iters if decay_iters != config.decay_iters else config.warmup_iters,
-        decay_iters=decay_iters,
+        warmup_iters=config.warmup_iters,
+        decay_iters=config.decay_iters,
         style=config.lr_decay_style,
     )
 

@@ -1,27 +1,61 @@
-"""A polite end: SIGTERM lets the step finish and a checkpoint be written."""
+"""A polite end: a signal lets the step finish and a checkpoint be written."""
 
 from __future__ import annotations
 
 import contextlib
+import os
 import signal
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
+from dataclasses import dataclass
 from types import FrameType
+
+_SIGNALS = (signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1, signal.SIGINT)
+
+
+@dataclass(kw_only=True)
+class StopRequest:
+    """The first signal that asked for an end; None while none has come."""
+
+    number: int | None = None
+
+    def is_made(self) -> bool:
+        """True as soon as the run should save and end."""
+        return self.number is not None
+
+    @property
+    def exit_code(self) -> int:
+        """Of a run that has saved and ended: 130 after Ctrl-C, as shells count it; 0 after a cluster's signal."""
+        return 128 + signal.SIGINT if self.number == signal.SIGINT else 0
 
 
 @contextlib.contextmanager
-def stop_requested() -> Iterator[Callable[[], bool]]:
-    """Yields a function that tells whether SIGTERM has come since; Slurm and clusters send it before they kill."""
-    asked = threading.Event()
+def stop_requested() -> Iterator[StopRequest]:
+    """Yields a request that a signal makes: SIGTERM, SIGHUP or SIGUSR1, sent by clusters before they kill, or Ctrl-C.
 
-    def remember(_number: int, _frame: FrameType | None) -> None:
-        asked.set()
+    A second Ctrl-C raises KeyboardInterrupt at once. A signal that our caller ignores (`nohup`) stays ignored.
+    """
+    request = StopRequest()
+
+    def remember(number: int, _frame: FrameType | None) -> None:
+        if request.number is None:
+            request.number = number
+        if number == signal.SIGINT:
+            signal.signal(signal.SIGINT, signal.default_int_handler)
+            # Not print: a handler may run in the middle of another write to the same stream.
+            os.write(
+                2, b"\ninterrupted: ends as soon as everything is saved; Ctrl-C again ends at once, without saving\n"
+            )
 
     if threading.current_thread() is not threading.main_thread():  # Python delivers signals to the main thread alone
-        yield asked.is_set
+        yield request
         return
-    before = signal.signal(signal.SIGTERM, remember)
+    before = {number: signal.getsignal(number) for number in _SIGNALS}
+    heard = [number for number in _SIGNALS if before[number] not in (signal.SIG_IGN, None)]
+    for number in heard:
+        signal.signal(number, remember)
     try:
-        yield asked.is_set
+        yield request
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for number in heard:
+            signal.signal(number, before[number])

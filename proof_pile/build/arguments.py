@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from llemma.core.errors import InputError
+from llemma.core.errors import DamagedFileError, InputError, LlemmaError
 
 if TYPE_CHECKING:
     from proof_pile.build.pipeline import Build
@@ -49,10 +49,23 @@ def sample_recipe() -> Path:
     return Path(proof_pile.__file__).parent / "sample" / "recipe.yml"
 
 
+def is_build(out: Path) -> bool:
+    """True if a build was begun in the folder, or finished there and its steps deleted to save room or to mend it."""
+    from llemma.core.files import read_json
+
+    if (out / "steps").is_dir():
+        return True
+    try:
+        record = read_json(out / "record.json")
+    except LlemmaError:
+        return False
+    return isinstance(record, dict) and record.get("kind") == "build" and "state" in record
+
+
 def out_folder(args: argparse.Namespace) -> Path:
     """The folder of a build that exists.  Raises InputError where there is none."""
     out = Path(args.out or SAMPLE_OUT).resolve()
-    if not (out / "steps").is_dir():
+    if not is_build(out):
         raise InputError(f"{out}: no build was begun here: name its folder with --out, or run one first")
     return out
 
@@ -78,7 +91,7 @@ def read_order(args: argparse.Namespace) -> Order:
     out = Path(args.out or SAMPLE_OUT).resolve()
     if out.exists() and not out.is_dir():
         raise InputError(f"{out}: this is a file, the build needs a folder: give another --out")
-    if out.is_dir() and not (out / "steps").is_dir() and any(out.iterdir()):
+    if out.is_dir() and not is_build(out) and any(out.iterdir()):
         raise InputError(f"{out}: this folder holds other files: give an empty or a new one as --out")
     build = Build(
         recipe=recipe,
@@ -89,5 +102,8 @@ def read_order(args: argparse.Namespace) -> Order:
     if build.tokenizer_path is not None:
         from llemma.core.text.tokenizers import load_tokenizer
 
-        load_tokenizer(build.tokenizer_path, recipe.tokenizer.eod)
+        try:
+            load_tokenizer(build.tokenizer_path, recipe.tokenizer.eod)
+        except DamagedFileError as error:  # it was given to us: the wrong file, not one that we lost
+            raise InputError(str(error)) from None
     return Order(build=build, recipe_path=recipe_path)

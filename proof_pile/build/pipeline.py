@@ -13,11 +13,13 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from llemma.core.errors import InputError
+from llemma.core.errors import DamagedFileError, InputError
+from llemma.core.logging import get_logger
 from llemma.core.steps import InputFile, OutputFile, Step, StepDirectory, Task, TaskRecord
 from proof_pile.build.reading import InputHashes, source_steps
 from proof_pile.build.recipe import Recipe, TrainTokenizerConfig
 
+log = get_logger(__name__)
 StepTasks = tuple[Step, list[Task]]
 
 
@@ -68,13 +70,18 @@ class Build:
         """The folder of all step folders."""
         return self.out / "steps"
 
-    def look(self, stage: Stage) -> StageState:
-        """What a stage has to do and what of it is done; changes nothing on the disk."""
+    def look(self, stage: Stage, *, forget_damaged: bool = False) -> StageState:
+        """What a stage has to do and what of it is done; changes nothing on the disk unless damage is to be forgotten.
+
+        `forget_damaged` has tasks done again whose files are gone or cut short.
+        """
         directories = []
         missing = []
         for step, tasks in stage.plan(self):
             directory = StepDirectory(self.steps / step.directory_name, step, tuple(tasks))
             directories.append(directory)
+            if forget_damaged and directory.path.is_dir() and (damaged := directory.forget_damaged()):
+                log.warning("%s: %d tasks lost files that they had made, they are done again", step.name, len(damaged))
             missing.append(tuple(directory.missing() if directory.path.is_dir() else range(len(tasks))))
         return StageState(directories=tuple(directories), missing=tuple(missing))
 
@@ -146,9 +153,22 @@ def _inputs_of(records: Sequence[TaskRecord], name: str) -> list[InputFile]:
 
 
 def check_inputs(build: Build) -> None:
-    """Raises InputError where an input file that the recipe names is missing, before anything is done."""
+    """Raises InputError where input is missing or benchmark texts are none, before anything is done."""
     _plan_reading(build)
-    _plan_benchmarks(build)
+    for _, tasks in _plan_benchmarks(build):
+        for file in tasks[0].inputs:
+            check_benchmarks(file.path)
+
+
+def check_benchmarks(path: str) -> None:
+    """Raises InputError, with the line, where a file of benchmark texts is not what it should be."""
+    from llemma.core.schemas import BenchmarkText, read_lines
+
+    try:
+        for _ in read_lines(path, BenchmarkText):
+            pass
+    except DamagedFileError as error:  # it was given to us: the wrong file, not one that we lost
+        raise InputError(str(error)) from None
 
 
 def _plan_reading(build: Build) -> Sequence[StepTasks]:
@@ -156,11 +176,15 @@ def _plan_reading(build: Build) -> Sequence[StepTasks]:
 
 
 def _check_reading(build: Build) -> None:
-    """Refuses a source without a document: its share of the mixture could not be drawn."""
-    problems = []
+    """Refuses a source without a document (its share of the mixture could not be drawn) or with a name for several."""
+    from proof_pile.build.same_names import same_names
+
+    problems: list[str] = []
     for name, records in build.by_source("read"):
         counts = sum_counts(records)
         if counts.get("documents", 0):
+            paths = [record.output("documents.parquet").path for record in records]
+            problems += filter(None, [same_names(name, paths, copies_go=build.recipe.deduplicate.exact)])
             continue
         if not counts.get("read", 0):
             quarantined = int(counts.get("quarantined", 0))

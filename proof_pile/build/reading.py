@@ -29,7 +29,7 @@ from proof_pile.filters import Drop, Filter, FilterConfig, Verdict, make_chain
 from proof_pile.sources import SourceConfig, SourceFile, list_files, read
 from proof_pile.sources.inputs import hash_input, is_remote
 
-VERSION = 1  # raise it when any reader or filter gives other documents than before for the same settings
+VERSION = 2  # raise it when any reader or filter gives other documents than before for the same settings
 BATCH_TEXT_BYTES = 8 << 20
 MIN_FILE_BYTES = 4096  # chosen by us: opening a small file costs as much as reading so many bytes
 MAX_GROUP = 4  # a task reads at most so many times `shard_bytes`

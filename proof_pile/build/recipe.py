@@ -125,7 +125,7 @@ class Recipe(Config):
     tokenizer: TokenizerConfig = TokenizerConfig()
     mixture: MixtureConfig
     shard_bytes: int = Field(default=64 << 20, ge=1024)
-    seed: int = Field(default=0, ge=0)
+    seed: int = Field(default=0, ge=0, lt=2**32)
 
 
 def load_recipe(path: str | Path) -> Recipe:

@@ -36,13 +36,16 @@ def run(args: argparse.Namespace) -> int:
     check_inputs(order.build)
     with build_lock(order.build.steps):
         clean(order.build.out)
-        with LocalEngine(workers) as engine:
-            _build(order, engine)
+        try:
+            with LocalEngine(workers) as engine:
+                _build(order, engine)
+        finally:
+            clean(order.build.out)  # workers that were ended in the middle of a task clear nothing away
     return 0
 
 
 def clean(out: Path) -> None:
-    """Removes what killed builds left half-written."""
+    """Removes what killed builds and workers left half-written."""
     import shutil
 
     from llemma.core.files import TEMPORARY_PREFIX
@@ -64,7 +67,7 @@ def _build(order: Order, engine: LocalEngine) -> None:
     states: list[tuple[Stage, StageState]] = []
     complete = 0
     for stage in STAGES:
-        state = build.look(stage)
+        state = build.look(stage, forget_damaged=True)
         states.append((stage, state))
         complete += state.num_tasks - state.num_missing
         _write_current(build, states)

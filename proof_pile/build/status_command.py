@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from llemma.core.errors import LlemmaError
+from llemma.core.errors import DamagedFileError, LlemmaError
 from proof_pile.build.arguments import add_out_option, out_folder
 
 CURRENT = "current.json"  # in OUT/steps: {"name", "stages": [{"name", "directories": [folder names]}]}, begun ones only
@@ -29,8 +29,11 @@ def run(args: argparse.Namespace) -> int:
     name = out.name
     if (steps / CURRENT).exists():
         current = read_json(steps / CURRENT)
-        name = current["name"]
-        begun = {stage["name"]: stage["directories"] for stage in current["stages"]}
+        try:
+            name = current["name"]
+            begun = {stage["name"]: stage["directories"] for stage in current["stages"]}
+        except (TypeError, KeyError):
+            raise DamagedFileError(f"{steps / CURRENT}: not what a build writes: run the build again") from None
     rows = [(stage.name, *_describe(steps, begun.get(stage.name))) for stage in STAGES]
     holder = lock_holder(steps)
     if holder is not None:

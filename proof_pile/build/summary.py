@@ -35,7 +35,7 @@ def print_summary(out: Path) -> None:
     print()
     print_table("", ("source", "read", "removed", "kept", "tokens", "share", "epochs"), kept_rows)
     print()
-    columns = ("removed", "by filters", "exact copies", "near-copies", "contaminated", "unreadable")
+    columns = ("removed", "filtered", "copies", "near-copies", "contaminated", "unreadable")
     print_table("", columns, removed_rows)
     reasons: dict[str, int] = {}
     for counts in manifest.sources.values():

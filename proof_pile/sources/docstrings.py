@@ -18,8 +18,8 @@ from typing import Literal
 from pydantic import Field
 
 from llemma.core.config import Config as BaseConfig
-from proof_pile.documents import Document, Quarantined, excerpt, make_document
-from proof_pile.sources.inputs import SourceFile, decode, invalid_utf8_place, read_bounded, take_until
+from proof_pile.documents import Document, Quarantined, make_document
+from proof_pile.sources.inputs import SourceFile, read_text, take_until
 from proof_pile.sources.packages import package_files
 
 MAX_SOURCE_BYTES = 4 << 20  # chosen by us: the longest module of scipy holds 0.5 MB
@@ -50,17 +50,9 @@ def list_files(config: Config, base: Path) -> list[SourceFile]:
 
 def read(config: Config, file: SourceFile, source: str) -> Iterator[Document | Quarantined]:
     """The docstrings of one module as one document, none where they are shorter than `min_chars`."""
-    try:
-        data = read_bounded(file.paths[0], MAX_SOURCE_BYTES)
-    except OSError as error:
-        yield Quarantined(path=file.name, reason=f"unreadable: {error.strerror or error}")
-        return
-    if data is None:
-        yield Quarantined(path=file.name, reason=f"file longer than {MAX_SOURCE_BYTES} bytes")
-        return
-    code = decode(data)
-    if code is None:
-        yield Quarantined(path=file.name, reason=invalid_utf8_place(data), excerpt=excerpt(data))
+    code = read_text(file, MAX_SOURCE_BYTES)
+    if isinstance(code, Quarantined):
+        yield code
         return
     if code.count('"""') + code.count("'''") < 2:
         return

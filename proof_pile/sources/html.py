@@ -140,7 +140,7 @@ def canonical_url(markup: str) -> str | None:
 
 def nested_too_deeply(markup: str) -> bool:
     """Whether more than MAX_NESTING elements stand open at once, which no page that people read has."""
-    if markup.count("<") - 2 * markup.count("</") <= MAX_NESTING:
+    if markup.count("<") - markup.count("</") <= MAX_NESTING:
         return False
     depth = 0
     for match in _TAG.finditer(markup):

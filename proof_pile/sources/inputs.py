@@ -11,8 +11,10 @@ from pathlib import Path
 from typing import IO, Any
 
 from llemma.core.errors import InputError
+from proof_pile.documents import Quarantined, excerpt
 
 CHUNK_BYTES = 1 << 20
+MAX_META_DEPTH = 32  # chosen by us: what is known of a document seldom has more than three levels
 MAX_TEXT_BYTES = 64 << 20  # chosen by us: no single document of the published corpora comes near it
 
 
@@ -72,12 +74,12 @@ def list_inputs(path: str, base: Path, suffixes: Iterable[str], *, wanted: str) 
     root = Path(os.path.expanduser(path))
     root = root if root.is_absolute() else base / root
     if root.is_file():
-        return [SourceFile(name=root.name, paths=(str(root),), size=root.stat().st_size)]
+        return [SourceFile(name=readable_name(root.name), paths=(str(root),), size=root.stat().st_size)]
     if root.is_dir():
         found = [SourceFile(name=name, paths=(str(file),), size=size) for name, file, size in walk(root, endings)]
     elif re.search(r"[*?\[]", root.name) and root.parent.is_dir():
         matches = sorted(p for p in root.parent.glob(root.name) if p.is_file())
-        found = [SourceFile(name=p.name, paths=(str(p),), size=p.stat().st_size) for p in matches]
+        found = [SourceFile(name=readable_name(p.name), paths=(str(p),), size=p.stat().st_size) for p in matches]
     else:
         raise InputError(f"{root}: no such file or folder; wanted {wanted}")
     if not found:
@@ -108,6 +110,11 @@ def _list_remote(path: str, endings: tuple[str, ...], *, wanted: str) -> list[So
     ]
 
 
+def readable_name(name: str) -> str:
+    r"""A file's name as text: bytes that are no UTF-8 stand escaped (\udcff), so that two names stay two."""
+    return name.encode("utf-8", "backslashreplace").decode("utf-8")
+
+
 def walk(root: Path, endings: tuple[str, ...]) -> Iterator[tuple[str, Path, int]]:
     """Name relative to `root` (with /), path and size of each regular file below it, in order of name.
 
@@ -125,7 +132,7 @@ def walk(root: Path, endings: tuple[str, ...]) -> Iterator[tuple[str, Path, int]
                 continue
             if path.is_file():
                 name = path.relative_to(root).as_posix()
-                found.append((name.encode("utf-8", "replace").decode("utf-8"), path, path.stat().st_size))
+                found.append((readable_name(name), path, path.stat().st_size))
     return iter(sorted(found, key=lambda item: item[0]))
 
 
@@ -171,12 +178,31 @@ def invalid_utf8_place(data: bytes) -> str:
     return "binary data"
 
 
-def json_value(value: Any) -> Any:
-    """A value as plain JSON: what JSON cannot hold (dates, bytes, decimals) becomes its string, bounded."""
+def read_text(file: SourceFile, max_bytes: int) -> str | Quarantined:
+    """The text of a piece of input that is one file, or why it cannot be read (too long, binary, not UTF-8)."""
+    try:
+        data = read_bounded(file.paths[0], max_bytes)
+    except OSError as error:
+        return Quarantined(path=file.name, reason=f"unreadable: {error.strerror or error}")
+    if data is None:
+        return Quarantined(path=file.name, reason=f"file longer than {max_bytes} bytes")
+    text = decode(data)
+    if text is None:
+        return Quarantined(path=file.name, reason=invalid_utf8_place(data), excerpt=excerpt(data))
+    return text
+
+
+def json_value(value: Any, depth: int = 0) -> Any:
+    """A value as plain JSON: what JSON cannot hold (dates, bytes, decimals) becomes its string, bounded.
+
+    What lies deeper than MAX_META_DEPTH is cut off: a line of JSON may nest deeper than Python's stack is.
+    """
     if value is None or isinstance(value, bool | int | float | str):
         return value
+    if isinstance(value, dict | list | tuple) and depth >= MAX_META_DEPTH:
+        return "(nested too deeply)"
     if isinstance(value, dict):
-        return {str(k): json_value(v) for k, v in value.items()}
+        return {str(k): json_value(v, depth + 1) for k, v in value.items()}
     if isinstance(value, list | tuple):
-        return [json_value(v) for v in value]
+        return [json_value(v, depth + 1) for v in value]
     return str(value)[:1000]

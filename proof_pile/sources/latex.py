@@ -1,7 +1,9 @@
 r"""LaTeX papers: a folder or an archive (.tar.gz, .tgz, .tar, .gz) each, or a lone .tex file.
 
 A paper becomes one document: comments gone, \input resolved within the paper, the author's macros expanded,
-preamble and bibliography cut, title and abstract kept.
+preamble and bibliography cut, title and abstract kept.  A file of its own beside the main one (\documentclass and
+\begin{document}, and no other file reads it in) becomes a document too, "<paper>/<file>": a supplement, a chapter that
+can be set alone.
 """
 
 from __future__ import annotations
@@ -19,7 +21,7 @@ from llemma.core.config import Config as BaseConfig
 from llemma.core.errors import InputError
 from proof_pile.documents import Document, Quarantined, excerpt, make_document
 from proof_pile.sources.archives import ArchiveLimits, read_archive
-from proof_pile.sources.inputs import SourceFile, is_remote, list_inputs, open_input, read_bounded, walk
+from proof_pile.sources.inputs import SourceFile, is_remote, list_inputs, open_input, read_bounded, readable_name, walk
 from proof_pile.sources.streams import BrokenStreamError, read_chunks
 from proof_pile.sources.tex_macros import Expander, MacroLimits
 from proof_pile.sources.tex_scanner import read_group, remove_comments, skip_space, split_verbatim
@@ -57,7 +59,7 @@ class _Paper:
 
     files: dict[str, str] = field(default_factory=dict)
     encodings: set[str] = field(default_factory=set)
-    missing: list[str] = field(default_factory=list)
+    used: set[str] = field(default_factory=set)
 
 
 def list_files(config: Config, base: Path) -> list[SourceFile]:
@@ -76,9 +78,13 @@ def list_files(config: Config, base: Path) -> list[SourceFile]:
             members = list(walk(entry, TEX))
             if members:
                 size = sum(size for _, _, size in members)
-                papers.append(SourceFile(name=entry.name, paths=tuple(str(p) for _, p, _ in members), size=size))
+                papers.append(
+                    SourceFile(name=readable_name(entry.name), paths=tuple(str(p) for _, p, _ in members), size=size)
+                )
         elif entry.is_file() and entry.name.lower().endswith(ARCHIVES + TEX):
-            papers.append(SourceFile(name=paper_name(entry.name), paths=(str(entry),), size=entry.stat().st_size))
+            papers.append(
+                SourceFile(name=paper_name(readable_name(entry.name)), paths=(str(entry),), size=entry.stat().st_size)
+            )
     if not papers:
         raise InputError(f"{root}: holds no LaTeX papers (folders with .tex files, archives, .tex files)")
     return papers
@@ -117,11 +123,16 @@ def read(config: Config, file: SourceFile, source: str) -> Iterator[Document | Q
             reason = "no main file: no TeX file has \\documentclass or a section" if raw else "no TeX source"
             yield Quarantined(path=file.name, reason=reason)
         return
-    text, meta = _paper_text(paper, main, config)
-    if not text.strip():
-        yield Quarantined(path=file.name, member=main, reason="no text between \\begin{document} and its end")
-        return
-    yield make_document(source, file.name, text, {"language": "tex", **meta, **config.meta})
+    others = [path for path in paper.files if path != main and stands_alone(paper.files[path], paper.files[main])]
+    for path in (main, *others):
+        if path in paper.used:
+            continue
+        text, meta = _paper_text(paper, path, config)
+        if not text.strip():
+            yield Quarantined(path=file.name, member=path, reason="no text between \\begin{document} and its end")
+            continue
+        name = file.name if path == main else f"{file.name}/{path}"
+        yield make_document(source, name, text, {"language": "tex", **meta, **config.meta})
 
 
 def _read_raw(config: Config, file: SourceFile) -> tuple[dict[str, bytes], list[tuple[str | None, str]]]:
@@ -195,8 +206,18 @@ def find_main_file(files: dict[str, str]) -> str | None:
     return ranked[0] if any(mark in best for mark in starts) else None
 
 
-def resolve_inputs(files: dict[str, str], main: str, missing: list[str], max_chars: int) -> str:
-    r"""The main file with each \input and \include replaced by the named file.
+def stands_alone(text: str, main: str) -> bool:
+    r"""Whether a file beside the main one can be read without it: as a document, or where the main one is none either.
+
+    Chapters without a \documentclass, in a folder whose main file has none, are such.
+    """
+    if "\\documentclass" in main or "\\begin{document}" in main:
+        return "\\documentclass" in text and "\\begin{document}" in text
+    return "\\section" in text or "\\chapter" in text
+
+
+def resolve_inputs(files: dict[str, str], main: str, missing: list[str], used: set[str], max_chars: int) -> str:
+    r"""The main file with each \input and \include replaced by the named file; `used` takes the files it is made of.
 
     Loops and unknown names become nothing.
     """
@@ -204,6 +225,7 @@ def resolve_inputs(files: dict[str, str], main: str, missing: list[str], max_cha
 
     def resolve(path: str, active: tuple[str, ...]) -> str:
         nonlocal budget
+        used.add(path)
         out = []
         for verbatim, piece in split_verbatim(files[path]):
             out.append(piece if verbatim else _INPUT.sub(lambda m: include(m, path, (*active, path)), piece))
@@ -233,7 +255,8 @@ def _find_input(files: dict[str, str], name: str, where: str) -> str | None:
 
 
 def _paper_text(paper: _Paper, main: str, config: Config) -> tuple[str, dict[str, Any]]:
-    whole = resolve_inputs(paper.files, main, paper.missing, config.max_paper_bytes)
+    missing: list[str] = []
+    whole = resolve_inputs(paper.files, main, missing, paper.used, config.max_paper_bytes)
     expander = Expander(limits=MacroLimits())
     preamble, begin, rest = whole.partition("\\begin{document}")
     if not begin:
@@ -261,8 +284,8 @@ def _paper_text(paper: _Paper, main: str, config: Config) -> tuple[str, dict[str
     meta: dict[str, Any] = {"title": " ".join((title or "").split())[:500], "main": main}
     if paper.encodings - {"utf-8"}:
         meta["encodings"] = sorted(paper.encodings)
-    if paper.missing:
-        meta["missing_inputs"] = paper.missing[:20]
+    if missing:
+        meta["missing_inputs"] = missing[:20]
     if expander.stopped:
         meta["macro_limit"] = expander.stopped
     return text, meta

@@ -13,8 +13,8 @@ from pydantic import Field
 
 from llemma.core.config import Config as BaseConfig
 from llemma.core.errors import InputError
-from proof_pile.documents import Document, Quarantined, excerpt, make_document
-from proof_pile.sources.inputs import SourceFile, decode, invalid_utf8_place, read_bounded
+from proof_pile.documents import Document, Quarantined, make_document
+from proof_pile.sources.inputs import SourceFile, read_text
 
 _BADGE = re.compile(r"^\s*(?:\[?!\[[^\]]*\]\([^)]*\)(?:\]\([^)]*\))?\s*)+$|^\.\. (?:image|\|[^|]*\| image)::.*$", re.M)
 _TAG = re.compile(r"</?(?:p|a|img|div|br|h[1-6]|picture|source|center|table|tr|td|b|i|sub|sup)\b[^>]{0,1000}>", re.I)
@@ -59,17 +59,9 @@ def _metadata_path(name: str) -> str:
 
 def read(config: Config, file: SourceFile, source: str) -> Iterator[Document | Quarantined]:
     """The description of one distribution without badges and HTML tags."""
-    try:
-        data = read_bounded(file.paths[0], config.max_file_bytes)
-    except OSError as error:
-        yield Quarantined(path=file.name, reason=f"unreadable: {error.strerror or error}")
-        return
-    if data is None:
-        yield Quarantined(path=file.name, reason=f"file longer than {config.max_file_bytes} bytes")
-        return
-    content = decode(data)
-    if content is None:
-        yield Quarantined(path=file.name, reason=invalid_utf8_place(data), excerpt=excerpt(data))
+    content = read_text(file, config.max_file_bytes)
+    if isinstance(content, Quarantined):
+        yield content
         return
     message = email.parser.Parser(policy=email.policy.compat32).parsestr(content)
     description = message.get_payload()

@@ -13,10 +13,8 @@ from llemma.core.config import Config as BaseConfig
 from proof_pile.documents import Document, Quarantined, excerpt, make_document
 from proof_pile.sources.inputs import (
     SourceFile,
-    decode,
-    invalid_utf8_place,
     list_inputs,
-    read_bounded,
+    read_text,
     take_until,
 )
 
@@ -45,26 +43,18 @@ def read(config: Config, file: SourceFile, source: str) -> Iterator[Document | Q
     """The one document of a notebook, or why it is none."""
     import orjson
 
-    try:
-        data = read_bounded(file.paths[0], config.max_file_bytes)
-    except OSError as error:
-        yield Quarantined(path=file.name, reason=f"unreadable: {error.strerror or error}")
-        return
-    if data is None:
-        yield Quarantined(path=file.name, reason=f"file longer than {config.max_file_bytes} bytes")
-        return
-    text = decode(data)
-    if text is None:
-        yield Quarantined(path=file.name, reason=invalid_utf8_place(data), excerpt=excerpt(data))
+    text = read_text(file, config.max_file_bytes)
+    if isinstance(text, Quarantined):
+        yield text
         return
     try:
         value = orjson.loads(text)
     except orjson.JSONDecodeError as error:
-        yield Quarantined(path=file.name, reason=f"invalid JSON: {error}", excerpt=excerpt(data))
+        yield Quarantined(path=file.name, reason=f"invalid JSON: {error}", excerpt=excerpt(text))
         return
     cells = _cells(value)
     if cells is None:
-        yield Quarantined(path=file.name, reason="not a notebook: no list of cells", excerpt=excerpt(data))
+        yield Quarantined(path=file.name, reason="not a notebook: no list of cells", excerpt=excerpt(text))
         return
     language = _kernel_language(value)
     markdown = notebook_markdown(cells, language, config.max_output_chars)

@@ -11,14 +11,12 @@ from pydantic import Field, model_validator
 
 from llemma.core.config import Config as BaseConfig
 from llemma.core.errors import InputError
-from proof_pile.documents import Document, Quarantined, excerpt, make_document
+from proof_pile.documents import Document, Quarantined, make_document
 from proof_pile.sources.inputs import (
     SourceFile,
-    decode,
-    invalid_utf8_place,
     is_remote,
     list_inputs,
-    read_bounded,
+    read_text,
     take_until,
 )
 from proof_pile.sources.languages import EXTENSIONS, language_of
@@ -71,17 +69,9 @@ def list_files(config: Config, base: Path) -> list[SourceFile]:
 
 def read(config: Config, file: SourceFile, source: str) -> Iterator[Document | Quarantined]:
     """The one document of a file, or why it cannot be read (too long, binary, not UTF-8)."""
-    try:
-        data = read_bounded(file.paths[0], config.max_file_bytes)
-    except OSError as error:
-        yield Quarantined(path=file.name, reason=f"unreadable: {error.strerror or error}")
-        return
-    if data is None:
-        yield Quarantined(path=file.name, reason=f"file longer than {config.max_file_bytes} bytes")
-        return
-    text = decode(data)
-    if text is None:
-        yield Quarantined(path=file.name, reason=invalid_utf8_place(data), excerpt=excerpt(data))
+    text = read_text(file, config.max_file_bytes)
+    if isinstance(text, Quarantined):
+        yield text
         return
     if not text.strip():
         return  # an empty __init__.py is no record that failed

@@ -115,6 +115,15 @@ def test_metrics_tell_tokens_and_rates_of_every_step(make_run: MakeRun) -> None:
     assert [line["iteration"] for line in metric_lines(run, "validation")] == [0, 4, 8, 12]
 
 
+def test_rates_follow_a_decay_given_as_a_fraction(make_run: MakeRun) -> None:
+    """The trainer looked for lr_decay_fraction among the keys without a field, and it had got one."""
+    run = make_run(lr_decay_iters=None, lr_decay_fraction=0.5, warmup=1 / 3, lr_decay_style="linear", min_lr=0.0)
+    assert train(run) == 0
+    # Warm-up over 2 of the 6 iterations that the decay lasts, then 4 down to nothing.
+    rates = [0.0015, 0.0015, 0.003, 0.00225, 0.0015, 0.00075] + [0.0] * 6
+    assert [line["lr"] for line in metric_lines(run, "train")] == pytest.approx(rates)
+
+
 def test_weight_decay_spares_norms_and_biases_but_not_embeddings() -> None:
     """NeoX: get_params_for_weight_decay_optimization, megatron/model/utils.py at ea7aefd8."""
     from torch import nn

@@ -13,6 +13,8 @@ from llemma.cli import main
 from llemma.neox.config import NeoxConfig
 from llemma.neox.keytable import known_keys
 from llemma.train.keys import HARMLESS, HONOURED, refusals, treatment
+from llemma.train.places import find_stages
+from llemma.train.preflight import check_run
 
 from .conftest import NEOX, MakeRun
 
@@ -115,7 +117,7 @@ def test_other_rope_base_is_refused_with_the_flag_that_changes_it(
     config["rope_parameters"]["rope_theta"] = 1e6
     path.write_text(json.dumps(config))
     message = refused(make_run(stage={"init_from": str(tmp_path / "long")}), capsys)
-    assert "the RoPE base is 1e+06, but rotary_emb_base is 10000" in message
+    assert "RoPE base is 1,000,000, the configuration's 10,000" in message
     assert "--rope-base 10000" in message
 
 
@@ -127,7 +129,7 @@ def test_rope_base_of_transformers_4_is_read_too(
     config = json.loads(path.read_text())
     del config["rope_parameters"]
     path.write_text(json.dumps(config | {"rope_theta": 500000.0}))
-    assert "the RoPE base is 500000" in refused(make_run(stage={"init_from": str(tmp_path / "old")}), capsys)
+    assert "RoPE base is 500,000" in refused(make_run(stage={"init_from": str(tmp_path / "old")}), capsys)
 
 
 @pytest.mark.parametrize(
@@ -146,17 +148,45 @@ def test_model_whose_config_is_nonsense_is_refused_without_a_crash(
 @pytest.mark.parametrize(
     ("keys", "said"),
     [
-        ({"num_layers": 3}, "'num_hidden_layers' is 2, but must be 3"),
-        ({"intermediate_size": 1536}, "'intermediate_size' is 256, but must be 512"),
-        ({"rms_norm_epsilon": 1e-6}, "'rms_norm_eps' is 1e-05, but must be 1e-06"),
-        ({"num_kv_heads": None}, "'num_key_value_heads' is 2, but must be 4"),
-        ({"no_weight_tying": False}, "'tie_word_embeddings' is False, but must be True"),
+        ({"num_layers": 3}, "'num_hidden_layers' is 2, but the configuration's model has 3"),
+        ({"intermediate_size": 1536}, "'intermediate_size' is 256, but the configuration's model has 512"),
+        ({"rms_norm_epsilon": 1e-6}, "'rms_norm_eps' is 1e-05, but the configuration's model has 1e-06"),
+        ({"num_kv_heads": None}, "'num_key_value_heads' is 2, but the configuration's model has 4"),
+        ({"no_weight_tying": False}, "'tie_word_embeddings' is False, but the configuration's model has True"),
     ],
 )
 def test_model_of_another_architecture_is_refused(
     make_run: MakeRun, capsys: pytest.CaptureFixture[str], keys: dict[str, Any], said: str
 ) -> None:
     assert said in refused(make_run(**keys), capsys)
+
+
+def test_model_is_checked_too_where_the_configuration_leaves_the_vocabulary_rows_to_neox(
+    make_run: MakeRun, capsys: pytest.CaptureFixture[str], base_model: Path, tmp_path: Path
+) -> None:
+    """The planner's check, taken over here, wants padded_vocab_size, which a NeoX configuration may leave out."""
+    check_run(find_stages(make_run("fitting", padded_vocab_size=None)))
+    message = refused(make_run("other", padded_vocab_size=None, num_layers=3), capsys)
+    assert "'num_hidden_layers' is 2, but the configuration's model has 3" in message
+    shutil.copytree(base_model, tmp_path / "odd")
+    path = tmp_path / "odd/config.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"vocab_size": None}))
+    run = make_run("odd-run", padded_vocab_size=None, stage={"init_from": str(tmp_path / "odd")})
+    assert "'vocab_size' is None, but must be a whole number" in refused(run, capsys)
+
+
+def test_model_with_another_tokenizer_json_is_refused(
+    make_run: MakeRun, capsys: pytest.CaptureFixture[str], base_model: Path, data: Path, tmp_path: Path
+) -> None:
+    """Only tokenizer.model was compared: a model with another vocabulary in its tokenizer.json trained on."""
+    model = tmp_path / "model"
+    shutil.copytree(base_model, model)
+    text = (data / "tokenizer/tokenizer.json").read_text()
+    (model / "tokenizer.json").write_text(text)
+    check_run(find_stages(make_run("same", stage={"init_from": str(model)})))
+    (model / "tokenizer.json").write_text(text.replace("w17", "W17"))
+    message = refused(make_run("other", stage={"init_from": str(model)}), capsys)
+    assert f"{model}/tokenizer.json: the model's tokenizer is not the one that made the shards" in message
 
 
 def test_model_of_another_vocabulary_is_refused(make_run: MakeRun, capsys: pytest.CaptureFixture[str]) -> None:
@@ -172,11 +202,11 @@ def test_other_tokenizer_than_that_of_the_shards_is_refused(
     assert "this is not the tokenizer that made the shards" in refused(make_run(vocab_file=str(other)), capsys)
 
 
-def copied_data(make_run: MakeRun, data: Path, tmp_path: Path) -> tuple[Path, Path]:
+def copied_data(make_run: MakeRun, data: Path, tmp_path: Path, **keys: Any) -> tuple[Path, Path]:
     """A run over a copy of the data that a test may spoil, and that copy."""
     copy = tmp_path / "copy"
     shutil.copytree(data, copy)
-    run = make_run()
+    run = make_run(**keys)
     for path in (run / "stages/01-math").iterdir():
         path.write_text(path.read_text().replace(str(data), str(copy)))
     return run, copy

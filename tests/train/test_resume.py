@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +18,7 @@ import pytest
 from llemma.cli import main
 
 from .conftest import MakeRun
+from .test_refusals import copied_data
 
 WORDS = ["--threads", "1", "--device", "cpu"]
 TIMES = ("seconds", "tokens_per_s")
@@ -90,22 +94,42 @@ def test_run_killed_in_a_checkpoint_and_in_a_step_ends_with_the_same_bytes(make_
     assert exported[0] == exported[1]
 
 
-def test_sigterm_saves_the_step_and_ends_with_success(
-    make_run: MakeRun, unbroken: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+@contextlib.contextmanager
+def handled(number: int, handler: Any) -> Iterator[None]:
+    """A signal's handler for a while: the shell that runs the tests may have made it another one."""
+    before = signal.signal(number, handler)
+    try:
+        yield
+    finally:
+        signal.signal(number, before)
+
+
+@pytest.mark.parametrize(
+    ("number", "code"), [(signal.SIGTERM, 0), (signal.SIGUSR1, 0), (signal.SIGHUP, 0), (signal.SIGINT, 130)]
+)
+def test_signal_saves_the_step_and_ends_the_run(
+    make_run: MakeRun,
+    unbroken: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    number: int,
+    code: int,
 ) -> None:
+    """Only SIGTERM was heard: Slurm's --signal=USR1, a lost terminal and Ctrl-C lost the work since a checkpoint."""
     from llemma.train import loop
 
     run = make_run("stopped")
     real, calls = loop.compute_gradients, []
 
-    def terminate_in_the_sixth(*args: Any) -> Any:
+    def signal_in_the_sixth(*args: Any) -> Any:
         calls.append(1)
         if len(calls) == 6:
-            os.kill(os.getpid(), signal.SIGTERM)
+            os.kill(os.getpid(), number)
         return real(*args)
 
-    monkeypatch.setattr(loop, "compute_gradients", terminate_in_the_sixth)
-    assert train(run) == 0
+    monkeypatch.setattr(loop, "compute_gradients", signal_in_the_sixth)
+    with handled(number, signal.default_int_handler):
+        assert train(run) == code
     said = capsys.readouterr().out
     assert "stopped on request after iteration 6" in said and f"go on with  llemma train {run}" in said
     assert steps(run) == ["latest", "step_00000004", "step_00000006"]
@@ -114,6 +138,26 @@ def test_sigterm_saves_the_step_and_ends_with_success(
     assert train(run) == 0
     assert weights(run) == weights(unbroken)
     assert metrics(run) == metrics(unbroken)
+
+
+def test_second_ctrl_c_ends_at_once() -> None:
+    from llemma.train.signals import stop_requested
+
+    with handled(signal.SIGINT, signal.default_int_handler):
+        with stop_requested() as stop:
+            os.kill(os.getpid(), signal.SIGINT)
+            assert stop.is_made()
+            with pytest.raises(KeyboardInterrupt):
+                os.kill(os.getpid(), signal.SIGINT)
+        assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+def test_hangup_that_nohup_ignores_does_not_stop_a_run() -> None:
+    from llemma.train.signals import stop_requested
+
+    with handled(signal.SIGHUP, signal.SIG_IGN), stop_requested() as stop:
+        os.kill(os.getpid(), signal.SIGHUP)
+        assert not stop.is_made()
 
 
 def test_damaged_checkpoint_is_passed_over_and_the_run_ends_with_the_same_bytes(
@@ -242,3 +286,38 @@ def test_run_that_only_makes_nan_is_stopped_naming_the_documents(
     said = capsys.readouterr().err
     assert "01-math was stopped at iteration 3: the loss is nan; 3 steps in a row were left out" in said
     assert "sample 16: " in said and ", documents " in said
+
+
+@pytest.mark.parametrize("side_file", ["whole", "damaged"])
+def test_stop_of_the_guard_names_documents_by_their_ids_where_the_side_file_lies_there(
+    make_run: MakeRun,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    data: Path,
+    tmp_path: Path,
+    side_file: str,
+) -> None:
+    """The message gave numbers in a .bin alone, and nobody could tell which paper `document 17` was."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    from llemma.train import step
+
+    run, copy = copied_data(make_run, data, tmp_path, stage={"guard": {"max_skips_in_a_row": 3}})
+    path = copy / "data/arxiv/train.documents.parquet"
+    rows = [{"id": f"{n:032x}", "source": "arxiv", "name": f"paper {n}\x1b[2J", "num_tokens": 1} for n in range(60)]
+    pq.write_table(pa.Table.from_pylist(rows), path, row_group_size=7)
+    if side_file == "damaged":
+        path.write_bytes(b"PAR1 and no more")
+    real = step.token_losses
+    monkeypatch.setattr(step, "token_losses", lambda *args: real(*args) * float("nan"))
+    assert train(run) == 1
+    said = capsys.readouterr().err
+    assert "was stopped at iteration 3" in said and "\x1b[2J" not in said
+    found = re.findall(r"sample \d+: (\w+), documents ([\d, ]+)\n((?:    document .*\n)*)", said)
+    assert {source for source, _, _ in found} == {"arxiv", "code"} and len(found) == 8
+    for source, numbers, named in found:
+        listed = [int(number) for number in numbers.split(", ")] if (source, side_file) == ("arxiv", "whole") else []
+        assert named == "".join(
+            f"    document {n}: id '{n:032x}', source 'arxiv', name 'paper {n}\\x1b[2J'\n" for n in listed
+        )

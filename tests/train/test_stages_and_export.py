@@ -12,6 +12,7 @@ from llemma.cli import main
 
 from .conftest import MakeRun
 from .test_numbers import metric_lines, train
+from .test_refusals import copied_data
 
 
 def test_exported_model_is_the_last_checkpoint_with_its_tokenizer(make_run: MakeRun) -> None:
@@ -28,6 +29,21 @@ def test_exported_model_is_the_last_checkpoint_with_its_tokenizer(make_run: Make
     tokenizer = AutoTokenizer.from_pretrained(exported)
     assert tokenizer("w5 w9")["input_ids"] == [5, 9]
     assert model.generation_config.eos_token_id == 2
+
+
+def test_export_carries_every_tokenizer_file_but_not_anothers_generation_settings(
+    make_run: MakeRun, data: Path, tmp_path: Path
+) -> None:
+    """The trainer had a list of its own, without vocab.json and merges.txt."""
+    run, copy = copied_data(make_run, data, tmp_path)
+    (copy / "tokenizer/vocab.json").write_text("{}")
+    (copy / "tokenizer/merges.txt").write_text("#version: 0.2\n")
+    (copy / "tokenizer/generation_config.json").write_text('{"eos_token_id": 99}')
+    assert train(run) == 0
+    exported = run / "export/hf"
+    assert (exported / "vocab.json").read_text() == "{}"
+    assert (exported / "merges.txt").read_text() == "#version: 0.2\n"
+    assert json.loads((exported / "generation_config.json").read_text())["eos_token_id"] == 2
 
 
 def test_exported_config_gives_the_rope_base_to_transformers_4_and_5(make_run: MakeRun) -> None:

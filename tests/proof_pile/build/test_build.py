@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+import shutil
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -270,3 +271,33 @@ def test_task_command_runs_one_task_of_a_step(little_build: Path, capsys: pytest
     assert "vocab_size" in capsys.readouterr().out
     assert main(["task", str(step), "7"]) == 2
     assert "there is no task 7, they go from 0 to 0" in capsys.readouterr().err
+
+
+def test_build_whose_shard_was_cut_short_mends_it(little_build: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The shard is one file with the merge step's (a hard link): every further run failed, and none mended it."""
+    build(little_build)
+    shard = little_build / "out/data/alpha/train.bin"
+    digest = sha256_file(shard)
+    os.truncate(shard, shard.stat().st_size - 10)
+    assert build(little_build) == 0
+    assert sha256_file(shard) == digest
+    assert main(["verify", "--out", str(little_build / "out")]) == 0
+
+
+def test_build_whose_steps_were_deleted_is_verified_and_built_again(little_build: Path) -> None:
+    """`verify` told people to delete the folder `steps`; after that every command refused to touch the build."""
+    build(little_build)
+    shutil.rmtree(little_build / "out/steps")
+    assert main(["verify", "--out", str(little_build / "out")]) == 0
+    assert main(["status", "--out", str(little_build / "out")]) == 0
+    assert build(little_build) == 0
+
+
+def test_status_of_a_build_with_a_damaged_list_of_steps_says_so(
+    little_build: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A list where an object was wanted ended in a traceback."""
+    build(little_build)
+    (little_build / "out/steps/current.json").write_text("[]")
+    assert main(["status", "--out", str(little_build / "out")]) == 1
+    assert "current.json: not what a build writes" in capsys.readouterr().err

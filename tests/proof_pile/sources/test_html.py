@@ -127,3 +127,11 @@ def test_document_is_named_by_the_canonical_url(tmp_path: Path) -> None:
 )
 def test_page_made_of_one_construct_is_read_or_quarantined(tmp_path: Path, unit: str) -> None:
     assert len(read_page(tmp_path, (FILLER + unit * (100_000 // len(unit))).encode())) == 1
+
+
+def test_deeply_nested_page_whose_elements_are_closed_is_refused_too(tmp_path: Path) -> None:
+    """End tags counted against twice as many start tags, so that a page in balance was never looked at: 24 s."""
+    (record,) = read_page(tmp_path, b"<div>" * 100_000 + b"x" + b"</div>" * 100_000)
+    assert isinstance(record, Quarantined) and "elements inside one another" in record.reason
+    (wide,) = read_page(tmp_path, b"<div></div>" * 10_000 + FILLER.encode())
+    assert isinstance(wide, Document)

@@ -123,3 +123,12 @@ def test_jsonl_behind_a_url_of_fsspec_is_read(tmp_path: Path) -> None:
     (file,) = jsonl.list_files(config, tmp_path)
     (document,) = jsonl.read(config, file, "web")
     assert isinstance(document, Document) and document.text == "remote"
+
+
+def test_jsonl_whose_meta_nests_deeper_than_the_stack_keeps_the_document(tmp_path: Path) -> None:
+    """900 levels, which the parser takes, ended the whole task with a RecursionError."""
+    path = tmp_path / "part.jsonl"
+    path.write_bytes(b'{"text": "kept", "meta": ' + b'{"a":' * 900 + b"1" + b"}" * 900 + b"}\n")
+    documents, quarantined = read_all(path)
+    assert [d.text for d in documents] == ["kept"] and not quarantined
+    assert "nested too deeply" in str(documents[0].meta)

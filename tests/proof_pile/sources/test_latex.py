@@ -178,3 +178,25 @@ def test_paper_made_of_one_construct_is_read_in_time_that_grows_with_its_length(
     head = "\\documentclass{a}\\newcommand{\\a}[1]{#1#1}\\begin{document}\\section{x}"
     (tmp_path / "1.tex").write_text(head + unit * (100_000 // len(unit)))
     assert len(read_all(tmp_path)) == 1
+
+
+def test_files_that_stand_alone_beside_the_main_one_become_documents(tmp_path: Path) -> None:
+    """Of a checkout with 727 TeX files, a folder each, five documents were left, the others were lost in silence."""
+    folder = tmp_path / "book"
+    (folder / "parts").mkdir(parents=True)
+    (folder / "main.tex").write_text(PAPER)
+    (folder / "parts/two.tex").write_text("\\documentclass{subfiles}\\begin{document}Read in.\\end{document}")
+    (folder / "parts/three.tex").write_text("\\documentclass{subfiles}\\begin{document}Not read in.\\end{document}")
+    (folder / "notes.tex").write_text("\\section{Scraps} No document.")
+    documents = read_all(tmp_path)
+    assert [d.name for d in documents if isinstance(d, Document)] == ["book", "book/parts/three.tex"]
+    assert "Read in." in documents[0].text and documents[1].text == "Not read in.\n"
+    assert len(documents) == 2
+
+
+def test_folder_of_chapters_without_a_main_file_becomes_a_document_a_chapter(tmp_path: Path) -> None:
+    (tmp_path / "book").mkdir()
+    (tmp_path / "book/long.tex").write_text("\\chapter{Long} " + "words " * 50)
+    (tmp_path / "book/short.tex").write_text("\\chapter{Short} words")
+    (tmp_path / "book/macros.tex").write_text("\\newcommand{\\R}{R}")
+    assert [d.name for d in read_all(tmp_path) if isinstance(d, Document)] == ["book", "book/short.tex"]

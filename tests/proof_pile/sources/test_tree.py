@@ -83,3 +83,13 @@ def test_absent_package_is_an_error_with_the_remedy(tmp_path: Path) -> None:
 def test_tree_needs_exactly_one_of_path_and_packages() -> None:
     with pytest.raises(ValueError, match="either 'path' or 'packages'"):
         tree.Config(kind="tree")
+
+
+def test_tree_with_names_that_are_no_utf8_keeps_them_apart(tmp_path: Path) -> None:
+    """Both became "??.py", so that two documents had one id."""
+    for name in (b"\xff.py", b"\xfe.py"):
+        (tmp_path / name.decode("utf-8", "surrogateescape")).write_text("a = 1\n")
+    config = tree.Config(kind="tree", path=str(tmp_path))
+    files = tree.list_files(config, tmp_path)
+    assert [file.name for file in files] == ["\\udcfe.py", "\\udcff.py"]
+    assert [document.text for file in files for document in tree.read(config, file, "code")] == ["a = 1\n"] * 2
