@@ -21,7 +21,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from llemma.core.errors import DamagedFileError, InputError, LlemmaError, WorkError
-from llemma.core.files import read_json, write_json
+from llemma.core.files import read_json, sha256_file, write_json
 
 BASE_ROPE = 1_000_000
 CONTRACTED_ROPE = 10_000
@@ -55,6 +55,8 @@ def run(args: argparse.Namespace) -> int:
     started = time.perf_counter()
     for number, stage in enumerate(stages, start=1):
         print(f"\n[{number}/{len(stages)}] {stage.name}  (planned: {stage.budget_s} s)", flush=True)
+        if ledger.is_finished(stage):
+            print("finished before; checked again where that is cheap", flush=True)
         with ledger.timing(stage):
             stage.run()
     ledger.copy_to(out / "run/demo.json")
@@ -72,7 +74,9 @@ def _stages(args: argparse.Namespace, out: Path) -> list[Stage]:
         _call("proof_pile.build", "run", *recipe, "--out", data, "--workers", args.workers)
 
     def plan() -> None:
-        if not (run_folder / "record.json").exists():
+        if (run_folder / "record.json").exists():
+            _check_planned_on(data / "mixture.json", run_folder, out)
+        else:
             recipe = args.recipe or "demo"
             _call("llemma", "plan", recipe, "--data", data / "mixture.json", "--init-from", start, "--out", run_folder)
 
@@ -104,6 +108,13 @@ def _stages(args: argparse.Namespace, out: Path) -> list[Stage]:
 def _contract(base: Path, start: Path) -> None:
     if not start.exists():
         _call("llemma", "convert", base, start, "--to", "hf", "--rope-base", CONTRACTED_ROPE)
+
+
+def _check_planned_on(mixture: Path, run_folder: Path, out: Path) -> None:
+    """Going on is right only with the data that the run was planned on (another version may build others)."""
+    for stage in run_folder.glob("stages/*/stage.json"):
+        if read_json(stage)["mixture_sha256"] != sha256_file(mixture):
+            raise InputError(f"{out}: its run was planned on other data than are built now: remove it, or name another")
 
 
 def make_base_model(tokenizer: Path, folder: Path) -> None:
@@ -195,6 +206,9 @@ class _Ledger:
 
     def timing(self, stage: Stage) -> _Timing:
         return _Timing(self, stage)
+
+    def is_finished(self, stage: Stage) -> bool:
+        return bool(self._stages.get(stage.name, {}).get("finished"))
 
     def add(self, stage: Stage, seconds: float, finished: bool) -> None:
         entry = self._stages.setdefault(stage.name, {"seconds": 0.0, "budget_s": stage.budget_s, "finished": False})
