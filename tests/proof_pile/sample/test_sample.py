@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from proof_pile.build.recipe import load_recipe
-from proof_pile.documents import Document, Quarantined
-from proof_pile.filters import Drop, make_chain
+from proof_pile.documents import Document, Quarantined, make_document
+from proof_pile.filters import Drop, Keep, make_chain, make_filter
 from proof_pile.sample import PLANNED, RECIPE
 from proof_pile.sources import list_files, read
 
@@ -153,3 +153,15 @@ def test_papers_lose_comments_macros_and_bibliographies(found: Found) -> None:
     ):
         assert kept in text
     assert text.count(r"\begin{abstract}") >= 7
+
+
+@pytest.mark.parametrize("header", ["fftw.h", "fftw3.h", "rfftw.h", "gsl/gsl_math.h", "cblas.h"])
+def test_sample_rule_for_c_takes_every_mathematical_header(header: str) -> None:
+    """A missing comma in math-lm's process_stack.py joined `fftw3.h` and `rfftw.h`: neither ever matched."""
+    source = next(source for source in load_recipe(RECIPE).sources if source.name == "algebraic-code")
+    (rules,) = (section for section in source.filters if section.kind == "language-rules")
+    decide = make_filter(rules)
+    text = f"#include <{header}>\nint main(void) {{ return 0; }}\n"
+    assert isinstance(decide(make_document("algebraic-code", "a.c", text, {"language": "c"})), Keep)
+    other = text.replace(header, "stdio.h")
+    assert isinstance(decide(make_document("algebraic-code", "b.c", other, {"language": "c"})), Drop)
