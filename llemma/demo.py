@@ -21,7 +21,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from llemma.core.errors import DamagedFileError, InputError, LlemmaError, WorkError
-from llemma.core.files import read_json, sha256_file, write_json
+from llemma.core.files import atomic_folder, read_json, sha256_file, write_json
 
 BASE_ROPE = 1_000_000
 CONTRACTED_ROPE = 10_000
@@ -125,7 +125,6 @@ def make_base_model(tokenizer: Path, folder: Path) -> None:
     if folder.exists():
         return
     import shutil
-    import tempfile
 
     import torch
     from transformers import LlamaConfig, LlamaForCausalLM
@@ -152,18 +151,11 @@ def make_base_model(tokenizer: Path, folder: Path) -> None:
     )
     torch.manual_seed(BASE_SEED)
     model = LlamaForCausalLM(config)
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    # A folder cannot be written in one act: it is made beside and renamed when it is whole.
-    scratch = Path(tempfile.mkdtemp(prefix=".partial-base-", dir=folder.parent))
-    try:
+    with atomic_folder(folder) as scratch:
         model.save_pretrained(scratch)
         for file in tokenizer.iterdir():
             if file.is_file():
                 shutil.copyfile(file, scratch / file.name)
-        scratch.chmod(0o755)
-        scratch.rename(folder)
-    finally:
-        shutil.rmtree(scratch, ignore_errors=True)
     num_parameters = sum(parameter.numel() for parameter in model.parameters())
     print(f"{num_parameters:,} parameters, RoPE base {BASE_ROPE:,}, random weights: {folder}")
 

@@ -1,4 +1,4 @@
-"""Files that are either whole or not there, and the hashes that say so."""
+"""Files and folders that are either whole or not there, and the hashes that say so."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import contextlib
 import hashlib
 import json
 import os
+import shutil
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -38,6 +39,52 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
+
+
+@contextlib.contextmanager
+def atomic_folder(path: str | Path, *, replace: bool = False) -> Iterator[Path]:
+    """Yields an empty folder beside `path`, which becomes `path` when the block ends without an error.
+
+    Every byte is on the disk before the name appears. A folder that is there already must be empty (else OSError, and
+    nothing is lost), or goes with `replace`. Errors and kills leave what `atomic_path` leaves.
+    """
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    scratch = Path(tempfile.mkdtemp(prefix=f"{TEMPORARY_PREFIX}{path.name}-", dir=path.parent))
+    try:
+        yield scratch
+        for folder, _, names in os.walk(scratch):
+            for name in names:
+                sync_file(Path(folder, name))
+            sync_folder(Path(folder))
+        scratch.chmod(0o777 & ~_umask())  # mkdtemp makes folders that only their owner can enter
+        if replace:
+            remove_folder(path)
+        elif path.exists():
+            path.rmdir()
+        os.replace(scratch, path)
+        sync_folder(path.parent)
+    except BaseException:
+        shutil.rmtree(scratch, ignore_errors=True)
+        raise
+
+
+def remove_folder(path: Path) -> None:
+    """Takes a folder's name away in one move, then removes it: a kill never leaves half of it under its name."""
+    if path.exists():
+        aside = Path(tempfile.mkdtemp(prefix=f"{TEMPORARY_PREFIX}old-", dir=path.parent))
+        os.replace(path, aside / path.name)
+        shutil.rmtree(aside, ignore_errors=True)
+
+
+def remove_leftovers(folder: Path, *, recursive: bool = False) -> None:
+    """Removes what killed writers left in a folder. Only the one process that writes there may call this."""
+    pattern = f"{TEMPORARY_PREFIX}*"
+    for leftover in list(folder.rglob(pattern) if recursive else folder.glob(pattern)):
+        if leftover.is_dir():
+            shutil.rmtree(leftover, ignore_errors=True)
+        else:
+            leftover.unlink(missing_ok=True)
 
 
 def _umask() -> int:

@@ -30,6 +30,7 @@ from llemma.core.errors import DamagedFileError, InputError, LlemmaError
 from llemma.core.files import (
     TEMPORARY_PREFIX,
     read_json,
+    remove_leftovers,
     sha256_file,
     stable_hash,
     sync_file,
@@ -235,11 +236,7 @@ class StepDirectory:
 
     def clean(self) -> None:
         """Removes what killed tasks left behind. Only while nobody runs tasks of this step."""
-        for leftover in self.path.glob(f"{TEMPORARY_PREFIX}*"):
-            if leftover.is_dir():
-                shutil.rmtree(leftover, ignore_errors=True)
-            else:
-                leftover.unlink(missing_ok=True)
+        remove_leftovers(self.path)
 
     def _record_path(self, number: int) -> Path:
         return self.path / f"{self.tasks[number].key}.json"

@@ -10,16 +10,13 @@ nothing, the highest step counts. A damaged checkpoint is passed over for the on
 from __future__ import annotations
 
 import contextlib
-import os
 import re
-import shutil
-import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from llemma.core.errors import DamagedFileError, WorkError
-from llemma.core.files import TEMPORARY_PREFIX, sync_file, sync_folder, write_text
+from llemma.core.files import atomic_folder, remove_folder, remove_leftovers, write_text
 from llemma.core.logging import get_logger
 from llemma.guard.manifest import check_manifest, write_manifest
 
@@ -57,22 +54,10 @@ def new_checkpoint(root: Path, step: int) -> Iterator[Path]:
     Every byte is on the disk before the folder gets its name, and the name stands before `latest` says so.
     A checkpoint of the same step that is already there (left by a run that went back before it) is replaced.
     """
-    root.mkdir(parents=True, exist_ok=True)
     target = root / checkpoint_name(step)
-    partial = Path(tempfile.mkdtemp(prefix=f"{TEMPORARY_PREFIX}{target.name}-", dir=root))
-    try:
+    with atomic_folder(target, replace=True) as partial:
         yield partial
         write_manifest(partial)
-        for path in partial.iterdir():
-            sync_file(path)
-        sync_folder(partial)
-        partial.chmod(root.stat().st_mode & 0o777)  # mkdtemp makes folders that only their owner can enter
-        _set_aside(target)
-        os.replace(partial, target)
-        sync_folder(root)
-    except BaseException:
-        shutil.rmtree(partial, ignore_errors=True)
-        raise
     write_text(root / LATEST_NAME, target.name + "\n")
 
 
@@ -115,33 +100,13 @@ def retain(root: Path, keep_last: int | None) -> None:
         if keep_last < 1:
             raise ValueError(f"keep_last is {keep_last}, but must be at least 1")
         for _, path in list_checkpoints(root)[:-keep_last]:
-            _set_aside(path)
-    remove_partial(root)
-
-
-def remove_partial(root: Path) -> None:
-    """Removes unfinished and set-aside folders and files. Only the one process that writes here may call this."""
-    if not root.is_dir():
-        return
-    for path in root.glob(f"{TEMPORARY_PREFIX}*"):
-        if path.is_dir():
-            shutil.rmtree(path, ignore_errors=True)
-        else:
-            path.unlink(missing_ok=True)
-        _log.debug("removed %s", path)
+            remove_folder(path)
+    remove_leftovers(root)
 
 
 def remove_after(root: Path, step: int) -> None:
     """Removes the checkpoints above a step: a run that went back to it will write them anew."""
     for found, path in list_checkpoints(root):
         if found > step:
-            _set_aside(path)
-    remove_partial(root)
-
-
-def _set_aside(path: Path) -> None:
-    """Takes a checkpoint's name away in one move, so that a kill never leaves a half-removed one under it."""
-    if path.exists():
-        aside = Path(tempfile.mkdtemp(prefix=f"{TEMPORARY_PREFIX}old-", dir=path.parent))
-        os.replace(path, aside / path.name)
-        shutil.rmtree(aside, ignore_errors=True)
+            remove_folder(path)
+    remove_leftovers(root)

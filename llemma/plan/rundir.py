@@ -9,13 +9,11 @@ from __future__ import annotations
 
 import datetime
 import os
-import shutil
-import tempfile
 from pathlib import Path
 from typing import Any
 
 from llemma.core.errors import InputError
-from llemma.core.files import TEMPORARY_PREFIX, sync_folder, write_text
+from llemma.core.files import atomic_folder, write_text
 from llemma.core.records import installed_versions
 from llemma.core.schemas import RunRecord, StagePlan
 from llemma.neox.overlays import render
@@ -34,9 +32,7 @@ def write_run(plan: Plan, out: Path) -> None:
     """Writes the run directory beside its place and renames it when it is whole."""
     refuse_unless_new(out)
     out = Path(os.path.abspath(out))
-    out.parent.mkdir(parents=True, exist_ok=True)
-    scratch = Path(tempfile.mkdtemp(prefix=f"{TEMPORARY_PREFIX}{out.name}-", dir=out.parent))
-    try:
+    with atomic_folder(out) as scratch:
         for planned in plan.stages:
             folder = scratch / "stages" / planned.directory
             folder.mkdir(parents=True)
@@ -44,14 +40,6 @@ def write_run(plan: Plan, out: Path) -> None:
             write_text(folder / "neox.yml", render(values, _header(plan, planned)))
             compiled_stage(plan, planned).write(folder / "stage.json")
         _record(plan).write(scratch)
-        scratch.chmod(0o755)
-        if out.exists():
-            out.rmdir()  # empty, or this fails and nothing is lost
-        scratch.rename(out)
-        sync_folder(out.parent)
-    except BaseException:
-        shutil.rmtree(scratch, ignore_errors=True)
-        raise
 
 
 def run_keys(plan: Plan, planned: PlannedStage, out: Path) -> dict[str, Any]:

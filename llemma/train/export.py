@@ -5,16 +5,14 @@ RUN/export/hf/{model.safetensors, config.json, generation_config.json, tokenizer
 
 from __future__ import annotations
 
-import os
 import shutil
-import tempfile
 from pathlib import Path
 
 import torch
 
 from llemma.checkpoint.hf_files import CARRIED_NAMES
 from llemma.core.errors import DamagedFileError, InputError
-from llemma.core.files import TEMPORARY_PREFIX, read_json, sha256_file, sync_file, sync_folder, write_json
+from llemma.core.files import atomic_folder, read_json, remove_leftovers, sha256_file, write_json
 from llemma.core.records import write_record
 from llemma.train.model import load_model, stored_weights, write_model_config, write_tensors
 from llemma.train.preflight import TokenizerFacts
@@ -33,9 +31,7 @@ def export_model(checkpoint: Path, folder: Path, settings: Settings, tokenizer: 
         return False
     model = load_model(checkpoint, torch.device("cpu"))
     dtype = torch.bfloat16 if settings.precision == "bfloat16" else torch.float32
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    partial = Path(tempfile.mkdtemp(prefix=f"{TEMPORARY_PREFIX}{folder.name}-", dir=folder.parent))
-    try:
+    with atomic_folder(folder, replace=True) as partial:
         write_tensors(stored_weights(model, dtype), partial / "model.safetensors")
         config = model.config
         config.dtype = dtype
@@ -58,13 +54,7 @@ def export_model(checkpoint: Path, folder: Path, settings: Settings, tokenizer: 
             counts={"parameters": sum(parameter.numel() for parameter in model.parameters())},
             checkpoint={"name": checkpoint.name, "model_sha256": source},
         )
-        for path in partial.iterdir():
-            sync_file(path)
-        partial.chmod(folder.parent.stat().st_mode & 0o777)
-        _replace(folder, partial)
-    except BaseException:
-        shutil.rmtree(partial, ignore_errors=True)
-        raise
+    remove_leftovers(folder.parent)
     return True
 
 
@@ -74,14 +64,3 @@ def _is_exported(folder: Path, source: str) -> bool:
         return bool(record["checkpoint"]["model_sha256"] == source)
     except (InputError, DamagedFileError, KeyError, TypeError):
         return False
-
-
-def _replace(folder: Path, partial: Path) -> None:
-    """Puts a finished folder in the place of an older one, and clears away what killed exports left."""
-    if folder.exists():
-        aside = Path(tempfile.mkdtemp(prefix=f"{TEMPORARY_PREFIX}old-", dir=folder.parent))
-        os.replace(folder, aside / folder.name)
-    os.replace(partial, folder)
-    sync_folder(folder.parent)
-    for left in folder.parent.glob(f"{TEMPORARY_PREFIX}*"):
-        shutil.rmtree(left, ignore_errors=True)

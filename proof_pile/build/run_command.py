@@ -46,15 +46,9 @@ def run(args: argparse.Namespace) -> int:
 
 def clean(out: Path) -> None:
     """Removes what killed builds and workers left half-written."""
-    import shutil
+    from llemma.core.files import remove_leftovers
 
-    from llemma.core.files import TEMPORARY_PREFIX
-
-    for leftover in list(out.rglob(f"{TEMPORARY_PREFIX}*")):
-        if leftover.is_dir():
-            shutil.rmtree(leftover, ignore_errors=True)
-        else:
-            leftover.unlink(missing_ok=True)
+    remove_leftovers(out, recursive=True)
 
 
 def _build(order: Order, engine: LocalEngine) -> None:

@@ -11,7 +11,16 @@ from pathlib import Path
 import pytest
 
 from llemma.core.errors import DamagedFileError, InputError
-from llemma.core.files import atomic_path, read_json, sha256_file, stable_hash, write_json, write_text
+from llemma.core.files import (
+    atomic_folder,
+    atomic_path,
+    read_json,
+    remove_leftovers,
+    sha256_file,
+    stable_hash,
+    write_json,
+    write_text,
+)
 
 
 def test_atomic_path_after_an_error_keeps_the_old_file_and_leaves_nothing_else(tmp_path: Path) -> None:
@@ -80,3 +89,51 @@ def test_json_with_a_path_that_is_no_utf8_is_written_and_read_back(tmp_path: Pat
     (tmp_path / "a.json").read_text("utf-8")
     assert read_json(tmp_path / "a.json") == value
     assert stable_hash(value) != stable_hash({"path": "caf.py"})
+
+
+def test_atomic_folder_appears_whole_and_with_the_usual_mode(tmp_path: Path) -> None:
+    target, plain = tmp_path / "model", tmp_path / "plain"
+    plain.mkdir()
+    with atomic_folder(target) as scratch:
+        (scratch / "deep").mkdir()
+        (scratch / "deep/a").write_text("x")
+        assert not target.exists()
+    assert (target / "deep/a").read_text() == "x"
+    assert os.stat(target).st_mode == os.stat(plain).st_mode
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["model", "plain"]
+
+
+@pytest.mark.parametrize("replace", [False, True])
+def test_atomic_folder_after_an_error_keeps_the_old_folder_and_leaves_nothing_else(
+    tmp_path: Path, replace: bool
+) -> None:
+    target = tmp_path / "model"
+    target.mkdir()
+    (target / "old").write_text("old")
+    with pytest.raises(RuntimeError), atomic_folder(target, replace=replace) as scratch:
+        (scratch / "new").write_text("half")
+        raise RuntimeError("the work failed")
+    assert [path.name for path in tmp_path.rglob("*")] == ["model", "old"]
+
+
+def test_atomic_folder_replaces_a_full_folder_only_when_asked(tmp_path: Path) -> None:
+    target = tmp_path / "model"
+    target.mkdir()
+    (target / "old").write_text("old")
+    with pytest.raises(OSError, match="not empty"), atomic_folder(target) as scratch:
+        (scratch / "new").write_text("new")
+    assert [path.name for path in tmp_path.rglob("*")] == ["model", "old"]
+    with atomic_folder(target, replace=True) as scratch:
+        (scratch / "new").write_text("new")
+    assert [path.name for path in tmp_path.rglob("*")] == ["model", "new"]
+
+
+def test_leftovers_of_killed_writers_are_removed_and_nothing_else(tmp_path: Path) -> None:
+    (tmp_path / "deep").mkdir()
+    (tmp_path / ".partial-folder").mkdir()
+    for name in (".partial-a", "kept", ".partial-folder/x", "deep/.partial-b"):
+        (tmp_path / name).write_text("x")
+    remove_leftovers(tmp_path)
+    assert sorted(path.name for path in tmp_path.rglob("*")) == [".partial-b", "deep", "kept"]
+    remove_leftovers(tmp_path, recursive=True)
+    assert sorted(path.name for path in tmp_path.rglob("*")) == ["deep", "kept"]
