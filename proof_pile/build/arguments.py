@@ -74,7 +74,8 @@ def read_order(args: argparse.Namespace) -> Order:
     """The build that the options describe.  Raises InputError where something is missing or wrong."""
     from proof_pile.build.pipeline import Build
     from proof_pile.build.reading import InputHashes
-    from proof_pile.build.recipe import TokenizerConfig, load_recipe
+    from proof_pile.build.recipe import load_recipe
+    from proof_pile.tokenize.config import TokenizerConfig
 
     if args.recipe and not args.out:
         raise InputError(f"{args.recipe}: say where to build it: --out DIR")

@@ -21,7 +21,8 @@ from llemma.core.files import atomic_path, read_json, stable_hash, write_bytes
 from llemma.core.progress import progress
 from llemma.core.records import installed_versions, write_record
 from proof_pile.build.arguments import Order
-from proof_pile.build.pipeline import Build, Stage, StageState, dropped_reasons, sum_counts, tokenizer_input
+from proof_pile.build.pipeline import Build, Stage, StageState, dropped_reasons, sum_counts
+from proof_pile.build.stages.tokenizing import tokenizer_input
 from proof_pile.manifest import SourceCounts
 
 RECORD = "record.json"

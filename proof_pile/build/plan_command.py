@@ -14,7 +14,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Prints the plan, as far as it can be told before earlier steps have run."""
-    from proof_pile.build.pipeline import STAGES
+    from proof_pile.build.stages import STAGES
     from proof_pile.build.tables import print_table
 
     order = read_order(args)

@@ -25,13 +25,16 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import Field, model_validator
+from pydantic import Field
 
 from llemma.core.config import Config, YamlFile, check_config, did_you_mean, load_yaml
 from llemma.core.errors import ConfigError, Problem
+from proof_pile.decontaminate.config import DecontaminateConfig
+from proof_pile.dedup.config import DeduplicateConfig
 from proof_pile.filters import FilterConfig
 from proof_pile.mixture import MixtureConfig
 from proof_pile.sources import SourceConfig
+from proof_pile.tokenize.config import SplitConfig, TokenizerConfig
 
 Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]*$", max_length=64)]
 
@@ -45,73 +48,6 @@ class SourceRecipe(Config):
     description: str = ""
     licence: str = ""
     origin: str = ""
-
-
-class NearDuplicatesConfig(Config):
-    """MinHash over shingles of words, `bands` of `rows` values each (Broder 1997; Leskovec et al., chapter 3).
-
-    Two documents are near-duplicates where the Jaccard similarity of their shingle sets is `threshold` or more.
-    `partitions` is the number of parts that bands are sorted in, one after the other: memory shrinks with it.
-    """
-
-    ngram: int = Field(default=5, ge=1, le=64)
-    bands: int = Field(default=14, ge=1, le=255)
-    rows: int = Field(default=8, ge=1, le=64)
-    threshold: float = Field(default=0.7, gt=0, le=1)
-    partitions: int = Field(default=4, ge=1, le=4096)
-
-
-class DeduplicateConfig(Config):
-    """Which duplicates are removed; `near: null` leaves near-duplicates in."""
-
-    exact: bool = True
-    near: NearDuplicatesConfig | None = NearDuplicatesConfig()
-
-
-class DecontaminateConfig(Config):
-    """Benchmark texts (JSONL made by `python -m eval_tasks export`) that no document may hold.
-
-    A document goes where it shares `ngram` words in a row with an item, or where it holds the whole of an item that is
-    shorter than that and has at least `min_words` words and operators.
-    """
-
-    benchmarks: tuple[str, ...] = ()
-    ngram: int = Field(default=13, ge=3, le=64)
-    min_words: int = Field(default=5, ge=1)
-
-
-class SplitConfig(Config):
-    """Shares of the documents that are held out, chosen by a hash of their ids (0.005 each in AlgebraicStack)."""
-
-    validation: float = Field(default=0.005, ge=0, lt=1)
-    test: float = Field(default=0.005, ge=0, lt=1)
-
-    @model_validator(mode="after")
-    def _some_left(self) -> SplitConfig:
-        if self.validation + self.test >= 1:
-            raise ValueError("validation and test together must leave a share for training")
-        return self
-
-
-class TrainTokenizerConfig(Config):
-    """A Llama-style SentencePiece BPE tokenizer, trained on an even part of the training documents."""
-
-    vocab_size: int = Field(default=32_000, ge=300)
-    max_bytes: int = Field(default=8_000_000, ge=10_000)
-
-
-class TokenizerConfig(Config):
-    """A tokenizer that is there (`path`) or one that is to be trained (`train`); `eod` ends each document."""
-
-    path: str | None = None
-    train: TrainTokenizerConfig | None = None
-    eod: str | int | None = None
-
-    @model_validator(mode="after")
-    def _one_way(self) -> TokenizerConfig:
-        if self.path is not None and self.train is not None:
-            raise ValueError("give either 'path' or 'train', not both")
-        return self
 
 
 class Recipe(Config):

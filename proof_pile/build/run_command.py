@@ -25,7 +25,7 @@ def run(args: argparse.Namespace) -> int:
     """Builds and prints a table of what came out."""
     from proof_pile.build.engine import LocalEngine, usable_cpus
     from proof_pile.build.lock import build_lock
-    from proof_pile.build.pipeline import check_inputs
+    from proof_pile.build.stages import check_inputs
 
     if args.workers is not None and args.workers < 1:
         raise InputError(f"--workers is {args.workers}, but must be 1 or more")
@@ -53,7 +53,7 @@ def clean(out: Path) -> None:
 
 def _build(order: Order, engine: LocalEngine) -> None:
     from proof_pile.build.finish import finish, is_finished
-    from proof_pile.build.pipeline import STAGES
+    from proof_pile.build.stages import STAGES
     from proof_pile.build.summary import print_summary
 
     started = time.monotonic()

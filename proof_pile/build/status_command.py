@@ -20,7 +20,7 @@ def run(args: argparse.Namespace) -> int:
     """Prints a line a step, and whether a build is running."""
     from llemma.core.files import read_json
     from proof_pile.build.lock import lock_holder
-    from proof_pile.build.pipeline import STAGES
+    from proof_pile.build.stages import STAGES
     from proof_pile.build.tables import print_table
 
     out = out_folder(args)

@@ -1,0 +1,20 @@
+"""The stages of a build in their order: the whole way of a document."""
+
+from __future__ import annotations
+
+from proof_pile.build.pipeline import Build, Stage
+from proof_pile.build.stages import consolidation, contamination, duplicates, reading, tokenizing
+
+STAGES: tuple[Stage, ...] = (
+    *reading.STAGES,
+    *duplicates.STAGES,
+    *contamination.STAGES,
+    *consolidation.STAGES,
+    *tokenizing.STAGES,
+)
+
+
+def check_inputs(build: Build) -> None:
+    """Raises InputError where input is missing or benchmark texts are none, before anything is done."""
+    reading.STAGES[0].plan(build)
+    contamination.check_benchmark_files(build)
