@@ -4,26 +4,32 @@ The recipe's section:
     mixture:
       planned_tokens: 2000000        # tokens to train on; absent: one pass over all training tokens
       seq_length: 4096               # of the run, for the proof below only
-      max_epochs: 4                  # a source that is repeated more often gives a warning
+      max_epochs: 4                  # how often a source may be repeated ...
+      excess: warn                   # ... and what happens above it: warn | move (to other sources) | refuse
       groups:                        # the mixture that Llemma was trained on
         proof-pile-2: {share: 95, sources: {arxiv: 2, open-web-math: 4, algebraic-stack: 1}}
         pile:         {share: 2, sources: {pile: 1}}
-        redpajama:    {share: 3, sources: {github: 1}}
+        redpajama:    {share: 3, sources: {github: {part: 1, max_epochs: 1}}}   # a source's own limit
+
+With `excess: move` a source above its limit is held at the limit.  What it gives up goes to the sources of its group
+that have room, in the ratio of their parts, then to groups that have room, in the ratio of their shares.
 
 write_mixture writes mixture.json (schema: llemma.core.schemas.Mixture) and beside it mixture.record.json, whose `proof`
-says what share of each source GPT-NeoX's own blending draws over the planned tokens:
-    {seq_length, num_samples, largest_difference, sources: {name: {wanted, drawn, samples}}}
+says what share of each source is really drawn over the planned tokens, by the draw that GPT-NeoX and megatron-core
+make (each next sample from the source that is furthest behind), run through to its last sample:
+    {seq_length, num_samples, largest_difference, sources: {name: {asked, wanted, drawn, samples, epochs}}}
+`asked` is the recipe's share, `wanted` the one after limits, both of the weights; `drawn` is samples / num_samples.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from llemma.core.config import Config, did_you_mean
 from llemma.core.errors import InputError
@@ -38,8 +44,14 @@ MAX_SOURCES = 254
 MAX_EPOCHS = 4.0
 """Up to four repetitions are nearly as good as new text (Muennighoff et al. 2023, arXiv 2305.16264)."""
 
-MAX_PROOF_SAMPLES = 20_000_000  # chosen by us: 180 MB; a draw's share is never more than one sample off
 MAX_SHARE_ERROR = 0.001
+
+
+class SourcePart(Config):
+    """A source's part in its group, and how often it may be repeated (None: as the mixture says)."""
+
+    part: float = Field(ge=0, allow_inf_nan=False)
+    max_epochs: float | None = Field(default=None, gt=0, allow_inf_nan=False)
 
 
 class GroupConfig(Config):
@@ -49,21 +61,28 @@ class GroupConfig(Config):
     """
 
     share: float = Field(gt=0, allow_inf_nan=False)
-    sources: dict[str, float] = Field(min_length=1)
+    sources: dict[str, SourcePart] = Field(min_length=1)
+
+    @field_validator("sources", mode="before")
+    @classmethod
+    def _number_is_part(cls, value: Any) -> Any:
+        if not isinstance(value, dict):
+            return value
+        return {
+            name: {"part": part} if isinstance(part, int | float) and not isinstance(part, bool) else part
+            for name, part in value.items()
+        }
 
     @model_validator(mode="after")
-    def _ratios_are_positive(self) -> GroupConfig:
-        for name, part in self.sources.items():
-            if not (math.isfinite(part) and part >= 0):
-                raise ValueError(f"the part of '{name}' is {part}, but must be 0 or more")
+    def _one_takes_part(self) -> GroupConfig:
         if not self.used:
             raise ValueError("all parts are 0: give at least one source a part, or leave the group out")
         return self
 
     @property
-    def used(self) -> dict[str, float]:
+    def used(self) -> dict[str, SourcePart]:
         """The sources that take part."""
-        return {name: part for name, part in self.sources.items() if part > 0}
+        return {name: source for name, source in self.sources.items() if source.part > 0}
 
 
 class MixtureConfig(Config):
@@ -73,6 +92,7 @@ class MixtureConfig(Config):
     planned_tokens: int | None = Field(default=None, gt=0)
     seq_length: int = Field(default=4096, ge=1)
     max_epochs: float = Field(default=MAX_EPOCHS, gt=0, allow_inf_nan=False)
+    excess: Literal["warn", "move", "refuse"] = "warn"
 
     @model_validator(mode="after")
     def _each_source_once(self) -> MixtureConfig:
@@ -96,12 +116,14 @@ class MixtureConfig(Config):
 
 @dataclass(frozen=True, kw_only=True)
 class SourceShare:
-    """A source's part in the plan: `weight` of all tokens, which repeats it `epochs` times."""
+    """A source's part in the plan: `weight` of all tokens, which repeats it `epochs` times; `asked` is the recipe's."""
 
     name: str
     group: str
+    asked: float
     weight: float
     epochs: float
+    max_epochs: float
     train_tokens: int
 
 
@@ -117,7 +139,8 @@ class MixturePlan:
 def plan_mixture(config: MixtureConfig, train_tokens: Mapping[str, int]) -> MixturePlan:
     """Weights and epochs from the shares and the training tokens of each built source.
 
-    Raises InputError, with all problems, if a source of the mixture was not built or has no training tokens.
+    Raises InputError, with all problems, if a source of the mixture was not built or has no training tokens, or if the
+    planned tokens are more than the limits on repetition allow (`excess: move | refuse`).
     """
     problems = []
     for name in config.source_names:
@@ -128,41 +151,121 @@ def plan_mixture(config: MixtureConfig, train_tokens: Mapping[str, int]) -> Mixt
     if problems:
         raise InputError("\n".join(problems))
     planned = config.planned_tokens or sum(train_tokens[name] for name in config.source_names)
-    all_shares = math.fsum(group.share for group in config.groups.values())
-    sources = []
-    for group_name, group in config.groups.items():
-        all_parts = math.fsum(group.used.values())
-        for name, part in group.used.items():
-            weight = group.share / all_shares * (part / all_parts)
-            epochs = weight * planned / train_tokens[name]
-            sources.append(
-                SourceShare(name=name, group=group_name, weight=weight, epochs=epochs, train_tokens=train_tokens[name])
+    asked = _asked_weights(config)
+    limits = {
+        name: source.max_epochs or config.max_epochs
+        for group in config.groups.values()
+        for name, source in group.used.items()
+    }
+    weights = asked
+    if config.excess == "move":
+        room = {name: limits[name] * train_tokens[name] / planned for name in asked}
+        if math.fsum(room.values()) < 1:
+            most = math.floor(math.fsum(limits[name] * train_tokens[name] for name in asked))
+            raise InputError(
+                f"mixture: {planned:,} tokens are planned, but with each source repeated as often as it may be there "
+                f"are {most:,}: plan so many, give more text, or raise 'max_epochs'"
             )
-    warnings = [
-        f"mixture: '{source.name}' is repeated {source.epochs:.2f} times over the planned {planned:,} tokens "
-        f"(more than {config.max_epochs:g}): give it a smaller share, more text, or plan fewer tokens"
-        for source in sources
-        if source.epochs > config.max_epochs
-    ]
+        weights = _move_excess(config, asked, room)
+    sources = tuple(
+        SourceShare(
+            name=name,
+            group=group,
+            asked=asked[name],
+            weight=weights[name],
+            epochs=weights[name] * planned / train_tokens[name],
+            max_epochs=limits[name],
+            train_tokens=train_tokens[name],
+        )
+        for group, group_config in config.groups.items()
+        for name in group_config.used
+    )
+    warnings = _warn_of_repetition(config, sources, planned)
     named = {name for group in config.groups.values() for name in group.sources}
     unused = sorted(set(train_tokens) - named)
     warnings += [
         f"mixture: the source '{name}' was built but is in no group, it will not be trained on" for name in unused
     ]
-    return MixturePlan(planned_tokens=planned, sources=tuple(sources), warnings=tuple(warnings))
+    return MixturePlan(planned_tokens=planned, sources=sources, warnings=tuple(warnings))
+
+
+def _asked_weights(config: MixtureConfig) -> dict[str, float]:
+    all_shares = math.fsum(group.share for group in config.groups.values())
+    weights = {}
+    for group in config.groups.values():
+        all_parts = math.fsum(source.part for source in group.used.values())
+        for name, source in group.used.items():
+            weights[name] = group.share / all_shares * (source.part / all_parts)
+    return weights
+
+
+def _move_excess(config: MixtureConfig, asked: Mapping[str, float], room: Mapping[str, float]) -> dict[str, float]:
+    """Weights that nowhere exceed the room (share of the planned tokens), as near to the asked ones as can be."""
+    names = {group: list(section.used) for group, section in config.groups.items()}
+    of_groups = _fill_up(
+        1.0,
+        {group: math.fsum(asked[name] for name in members) for group, members in names.items()},
+        {group: math.fsum(room[name] for name in members) for group, members in names.items()},
+    )
+    weights: dict[str, float] = {}
+    for group, members in names.items():
+        weights |= _fill_up(of_groups[group], {n: asked[n] for n in members}, {n: room[n] for n in members})
+    total = math.fsum(weights.values())
+    return {name: weights[name] / total for name in asked}
+
+
+def _fill_up(total: float, ratio: Mapping[str, float], room: Mapping[str, float]) -> dict[str, float]:
+    """`total` divided in a ratio; where a part exceeds its room it is cut to it, and the rest divided among the others.
+
+    Each round fills at least one part, so there are at most as many rounds as parts.
+    """
+    result: dict[str, float] = {}
+    left, open_parts = total, dict(ratio)
+    while open_parts:
+        scale = left / math.fsum(open_parts.values())
+        full = [name for name, part in open_parts.items() if part * scale > room[name]]
+        if not full:
+            return result | {name: part * scale for name, part in open_parts.items()}
+        for name in full:
+            result[name] = room[name]
+            del open_parts[name]
+        left = max(0.0, total - math.fsum(result.values()))
+    return result
+
+
+def _warn_of_repetition(config: MixtureConfig, sources: Sequence[SourceShare], planned: int) -> list[str]:
+    warnings = []
+    for source in sources:
+        if source.epochs > source.max_epochs * (1 + 1e-9):
+            warnings.append(
+                f"mixture: '{source.name}' is repeated {source.epochs:.2f} times over the planned {planned:,} tokens "
+                f"(more than {source.max_epochs:g}): give it a smaller share, more text, or plan fewer tokens"
+            )
+    if warnings and config.excess == "refuse":
+        raise InputError("\n".join(warnings))
+    for source in sources:
+        if source.weight < source.asked * (1 - 1e-9):
+            warnings.append(
+                f"mixture: '{source.name}' is held at {source.epochs:g} epochs: its share is {source.weight:.2%} in "
+                f"place of {source.asked:.2%}, the rest went to sources with room"
+            )
+    return warnings
 
 
 def prove_shares(plan: MixturePlan, seq_length: int) -> dict[str, Any]:
-    """What GPT-NeoX's blending draws over the planned tokens, computed with its own arithmetic, sample by sample."""
-    import numpy as np
+    """What blending draws over the planned tokens, in GPT-NeoX's and megatron-core's arithmetic, sample by sample."""
+    from llemma.core.indexed import blend_counts
 
-    from llemma.core.indexed import blend_indices
-
-    num_samples = min(max(1, plan.planned_tokens // seq_length), MAX_PROOF_SAMPLES)
-    drawn_sources, _ = blend_indices([source.weight for source in plan.sources], num_samples)
-    samples = np.bincount(drawn_sources, minlength=len(plan.sources)).tolist()
+    num_samples = max(1, plan.planned_tokens // seq_length)
+    samples = blend_counts([source.weight for source in plan.sources], num_samples).tolist()
     sources = {
-        source.name: {"wanted": source.weight, "drawn": count / num_samples, "samples": count}
+        source.name: {
+            "asked": source.asked,
+            "wanted": source.weight,
+            "drawn": count / num_samples,
+            "samples": count,
+            "epochs": count * seq_length / source.train_tokens,
+        }
         for source, count in zip(plan.sources, samples, strict=True)
     }
     largest = max(abs(entry["wanted"] - entry["drawn"]) for entry in sources.values())
@@ -273,6 +376,6 @@ def _warn_of_proof(proof: dict[str, Any]) -> list[str]:
     if proof["largest_difference"] <= MAX_SHARE_ERROR:
         return []
     return [
-        f"mixture: over {proof['num_samples']:,} samples of {proof['seq_length']} tokens GPT-NeoX draws shares "
+        f"mixture: over {proof['num_samples']:,} samples of {proof['seq_length']} tokens blending draws shares "
         f"that are up to {proof['largest_difference']:.2%} off the wanted ones: the plan is too short for the mixture"
     ]

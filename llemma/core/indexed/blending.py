@@ -31,6 +31,9 @@ SPARE_SAMPLES = 1.005
 
 # Below this many comparisons plain Python is done before Numba would have been imported and compiled.
 _COMPILE_ABOVE = 200_000
+_COUNT_AT_ONCE = 1 << 20
+
+Fill = Callable[[np.ndarray, int, np.ndarray, np.ndarray, np.ndarray], None]
 
 
 def normalized_weights(weights: Sequence[float]) -> list[float]:
@@ -50,32 +53,49 @@ def samples_per_source(weights: Sequence[float], num_samples: int) -> list[int]:
 
 def blend_indices(weights: Sequence[float], num_samples: int) -> tuple[np.ndarray, np.ndarray]:
     """Source number (uint8) and sample number within that source (int64) of each of `num_samples` samples."""
+    shares, fill = _blending(weights, num_samples)
+    sources, samples = np.empty(num_samples, np.uint8), np.empty(num_samples, np.int64)
+    fill(shares, 0, np.zeros(len(shares), np.int64), sources, samples)
+    return sources, samples
+
+
+def blend_counts(weights: Sequence[float], num_samples: int) -> np.ndarray:
+    """How many of `num_samples` samples come from each source, int64, in memory that does not grow with their number.
+
+    The same draw as that of `blend_indices`, counted and not kept.
+    """
+    shares, fill = _blending(weights, num_samples)
+    drawn = np.zeros(len(shares), np.int64)
+    sources, samples = np.empty(_COUNT_AT_ONCE, np.uint8), np.empty(_COUNT_AT_ONCE, np.int64)
+    for begin in range(0, num_samples, _COUNT_AT_ONCE):
+        size = min(_COUNT_AT_ONCE, num_samples - begin)
+        fill(shares, begin, drawn, sources[:size], samples[:size])
+    return drawn
+
+
+def _blending(weights: Sequence[float], num_samples: int) -> tuple[np.ndarray, Fill]:
     if not 1 <= len(weights) <= MAX_SOURCES:
         raise ValueError(f"{len(weights)} sources, but a blend takes 1 to {MAX_SOURCES}")
     # Normalised twice, as in NeoX: the last bit of a weight can decide which source is further behind.
     shares = np.array(normalized_weights(weights), dtype=np.float64)
     shares /= np.sum(shares)
-    if num_samples * len(shares) > _COMPILE_ABOVE:
-        return _compiled_fill()(shares, num_samples)
-    return _fill_indices(shares, num_samples)
+    return shares, _compiled_fill() if num_samples * len(shares) > _COMPILE_ABOVE else _fill
 
 
 @functools.cache
-def _compiled_fill() -> Callable[[np.ndarray, int], tuple[np.ndarray, np.ndarray]]:
+def _compiled_fill() -> Fill:
     try:
         import numba
     except ImportError:
         raise MissingPackageError("numba", "train") from None
-    compiled: Callable[[np.ndarray, int], tuple[np.ndarray, np.ndarray]] = numba.njit(_fill_indices)
+    compiled: Fill = numba.njit(_fill)
     return compiled
 
 
-def _fill_indices(shares: np.ndarray, num_samples: int) -> tuple[np.ndarray, np.ndarray]:
-    sources = np.zeros(num_samples, dtype=np.uint8)
-    samples = np.zeros(num_samples, dtype=np.int64)
-    drawn = np.zeros(len(shares), dtype=np.int64)
-    for i in range(num_samples):
-        done = max(float(i), 1.0)
+def _fill(shares: np.ndarray, begin: int, drawn: np.ndarray, sources: np.ndarray, samples: np.ndarray) -> None:
+    """Draws the samples from number `begin` on; `drawn` (samples taken from each source so far) goes along."""
+    for i in range(len(sources)):
+        done = max(float(begin + i), 1.0)
         furthest = 0
         most = shares[0] * done - drawn[0]
         for source in range(1, len(shares)):
@@ -86,7 +106,6 @@ def _fill_indices(shares: np.ndarray, num_samples: int) -> tuple[np.ndarray, np.
         sources[i] = furthest
         samples[i] = drawn[furthest]
         drawn[furthest] += 1
-    return sources, samples
 
 
 @dataclass(frozen=True, kw_only=True)
