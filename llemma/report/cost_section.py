@@ -5,9 +5,16 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from llemma.report.html import escape, not_run, table
+from llemma.core.pages.html import escape, not_run, table
+from llemma.core.pages.numbers import (
+    format_bytes,
+    format_count,
+    format_flops,
+    format_seconds,
+    format_share,
+    format_small,
+)
 from llemma.report.inputs import RunData, StageMetrics
-from llemma.report.numbers import format_bytes, format_count, format_flops, format_seconds, format_share, format_small
 
 _BYTE_PARTS = ("weights", "gradients", "optimizer", "activations", "logits", "allowance")
 

@@ -7,7 +7,8 @@ from typing import Any
 
 from llemma.core.errors import MissingPackageError
 from llemma.core.files import atomic_path
-from llemma.report.charts import BarFigure, Figure, IntervalFigure, LineFigure, StackFigure, all_figures
+from llemma.core.pages.figures import BarFigure, Figure, IntervalFigure, LineFigure, StackFigure
+from llemma.report.charts import all_figures
 from llemma.report.inputs import RunData
 
 COLOURS = ("#14609f", "#c2500a", "#0b7f5f", "#a04a86", "#8a6a00", "#4a6fa8")

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from llemma.core.pages.html import escape, not_run, shortened, table
+from llemma.core.pages.numbers import format_share
 from llemma.core.schemas import EvalSample, TaskResult
 from llemma.report import charts
 from llemma.report.charts import OUTCOME_WORDS, OUTCOMES, short_task
-from llemma.report.html import escape, not_run, shortened, table
 from llemma.report.inputs import Evaluation, RunData
-from llemma.report.numbers import format_share
 from llemma.report.sections import figures
 
 MAX_CHARS = 1500  # of a problem, an answer or a completion on the page

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from llemma.core.pages.figures import Figure
+from llemma.core.pages.html import code, escape, not_run, shortened, table
+from llemma.core.pages.numbers import format_count, format_seconds, format_share, format_small
+from llemma.core.pages.svg import draw
 from llemma.report import charts
-from llemma.report.charts import Figure
-from llemma.report.html import code, escape, not_run, shortened, table
 from llemma.report.inputs import RunData, StageMetrics
-from llemma.report.numbers import format_count, format_seconds, format_share, format_small
-from llemma.report.svg import draw
 
 
 def figures(*wanted: Figure | None) -> str:

@@ -7,7 +7,7 @@ from itertools import pairwise
 
 import pytest
 
-from llemma.report.numbers import (
+from llemma.core.pages.numbers import (
     format_bytes,
     format_count,
     format_flops,

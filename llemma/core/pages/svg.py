@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from llemma.report.charts import BarFigure, Figure, IntervalFigure, LineFigure, StackFigure
-from llemma.report.html import escape
-from llemma.report.numbers import format_count, format_share, ticks
+from llemma.core.pages.figures import BarFigure, Figure, IntervalFigure, LineFigure, StackFigure
+from llemma.core.pages.html import escape
+from llemma.core.pages.numbers import format_count, format_share, ticks
 
 WIDE, NARROW = 560, 340
 NUM_COLOURS = 6
