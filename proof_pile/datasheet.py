@@ -97,8 +97,23 @@ def _composition(sources: Mapping[str, SourceCounts], mixture: Mixture) -> str:
         f"Tokens are those of a {tokenizer.kind} vocabulary of {tokenizer.vocab_size:,} entries "
         f"(`{tokenizer.sha256[:16]}`), with one end-of-document token (id {tokenizer.eod_id}) a document. "
         "Splits are made by a hash of each document's id. There are no labels. "
-        "The file `<split>.documents.parquet` beside each shard names every document.\n\n" + table
+        "The file `<split>.documents.parquet` beside each shard names every document; `text/` "
+        "holds the documents themselves where the recipe asks for it.\n\n" + table + _languages(sources)
     )
+
+
+def _languages(sources: Mapping[str, SourceCounts]) -> str:
+    """Tokens and documents by source and language, in the form of Llemma's Table 9 (arXiv 2310.10631)."""
+    rows = [
+        [escape_markdown(name), escape_markdown(language), _number(c.documents), _number(c.tokens), _number(c.bytes)]
+        for name, counts in sources.items()
+        for language, c in sorted(counts.languages.items(), key=lambda item: (-item[1].tokens, item[0]))
+        if language
+    ]
+    if not rows:
+        return ""
+    head = ["source", "language", "documents", "tokens", "bytes of text"]
+    return "\n\n### By language\n\nWhere documents say what language they are in.\n\n" + _table(head, rows)
 
 
 def _collection(sources: Mapping[str, SourceCounts]) -> str:
@@ -181,6 +196,22 @@ def _distribution(sources: Mapping[str, SourceCounts]) -> str:
         "## Distribution and licences\n\n"
         "Each document keeps the licence of its origin. Whoever passes the corpus on must see to these:\n\n"
         + _table(["source", "licence"], rows)
+        + _named_licences(sources)
+    )
+
+
+def _named_licences(sources: Mapping[str, SourceCounts]) -> str:
+    counted: dict[str, int] = {}
+    for counts in sources.values():
+        for licence, number in counts.licences.items():
+            counted[licence] = counted.get(licence, 0) + number
+    unknown = counted.pop("", 0)
+    if not counted:
+        return ""
+    ordered = sorted(counted.items(), key=lambda item: (-item[1], item[0]))
+    rows = [[escape_markdown(licence), _number(number)] for licence, number in ordered]
+    return f"\n\nLicences that documents name themselves ({_number(unknown)} name none):\n\n" + _table(
+        ["licence", "documents"], rows
     )
 
 

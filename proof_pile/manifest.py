@@ -22,8 +22,17 @@ from llemma.core.schemas import read_model
 from proof_pile.mixture import shard_prefixes
 
 MANIFEST = "manifest.json"
-ARTEFACT_FILES = ("recipe.yml", "mixture.json", "removed.parquet", "quarantine.jsonl", "DATASHEET.md")
-ARTEFACT_FOLDERS = ("data", "neox", "tokenizer")
+ARTEFACT_FILES = (
+    "recipe.yml",
+    "mixture.json",
+    "removed.parquet",
+    "quarantine.jsonl",
+    "samples.jsonl",
+    "DATASHEET.md",
+    "README.md",
+    "index.html",
+)
+ARTEFACT_FOLDERS = ("data", "neox", "text", "tokenizer")
 # Those that can change a byte of the output.
 _PACKAGES = ("llemma", "numpy", "pyarrow", "numba", "sentencepiece", "tokenizers")
 
@@ -35,11 +44,21 @@ class SplitCounts(Config):
     tokens: int
 
 
+class LanguageCounts(Config):
+    """Documents, tokens and bytes of text in one language (of programming or of people) of a source."""
+
+    documents: int
+    tokens: int
+    bytes: int
+
+
 class SourceCounts(Config):
     """What became of a source's documents.
 
     read = filtered + exact_duplicates + near_duplicates + contaminated + kept. Records that could not be read at all
     are quarantined and not counted as read. `description`, `licence` and `origin` are the recipe's words.
+    `languages` and `licences` are what the kept documents' metadata say ("" where they say nothing); `lengths` counts
+    documents by n, the number of binary digits of their tokens.
     """
 
     read: int
@@ -52,6 +71,9 @@ class SourceCounts(Config):
     kept: int
     kept_bytes: int = 0
     splits: dict[str, SplitCounts] = pydantic.Field(default_factory=dict)
+    languages: dict[str, LanguageCounts] = pydantic.Field(default_factory=dict)
+    licences: dict[str, int] = pydantic.Field(default_factory=dict)
+    lengths: dict[str, int] = pydantic.Field(default_factory=dict)
     description: str = ""
     licence: str = ""
     origin: str = ""

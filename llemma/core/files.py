@@ -69,6 +69,24 @@ def atomic_folder(path: str | Path, *, replace: bool = False) -> Iterator[Path]:
         raise
 
 
+def place_file(source: str | Path, target: str | Path) -> None:
+    """Makes `target` the same file as `source`: by a hard link, so that it lies on the disk once, or else by a copy."""
+    source, target = Path(source), Path(target)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    if target.exists() and target.samefile(source):
+        return
+    temporary = target.parent / f"{TEMPORARY_PREFIX}{target.name}-link"
+    temporary.unlink(missing_ok=True)
+    try:
+        os.link(source, temporary)
+    except OSError:  # another file system, or one without links
+        with atomic_path(target) as copy:
+            shutil.copyfile(source, copy)
+        return
+    os.replace(temporary, target)
+    sync_folder(target.parent)
+
+
 def remove_folder(path: Path) -> None:
     """Takes a folder's name away in one move, then removes it: a kill never leaves half of it under its name."""
     if path.exists():

@@ -24,6 +24,7 @@ from proof_pile.build.arguments import Order
 from proof_pile.build.pipeline import Build, Stage, StageState, dropped_reasons, sum_counts
 from proof_pile.build.stages.tokenizing import tokenizer_input
 from proof_pile.manifest import SourceCounts
+from proof_pile.publish.files import tallies
 
 RECORD = "record.json"
 TOKENIZER_FILES = ("tokenizer.model", "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json")
@@ -60,6 +61,9 @@ def finish(order: Order, states: States, seconds: float) -> None:
     from proof_pile.datasheet import write_datasheet
     from proof_pile.manifest import write_manifest
     from proof_pile.mixture import write_mixture
+    from proof_pile.publish.card import write_card
+    from proof_pile.publish.files import publish_samples, publish_texts
+    from proof_pile.publish.page import write_page
     from proof_pile.tokenize.merge import publish
     from proof_pile.verify import verify
 
@@ -67,7 +71,9 @@ def finish(order: Order, states: States, seconds: float) -> None:
     warnings: list[str] = []
     with progress("finish", total=8) as bar:
         (out / "manifest.json").unlink(missing_ok=True)
-        hashes = publish(build.flat("merge"), out)
+        described = dict(build.by_source("describe"))
+        hashes = publish(build.flat("merge"), out) | publish_texts(described, out)
+        samples = publish_samples(build.flat("describe"), out, recipe.publish.samples, recipe.seed)
         bar.advance()
         tokenizer = publish_tokenizer(build, warnings)
         write_bytes(out / "recipe.yml", order.recipe_path.read_bytes())
@@ -84,6 +90,8 @@ def finish(order: Order, states: States, seconds: float) -> None:
         if not recipe.decontaminate.benchmarks:
             warnings.append("decontamination: no benchmark texts were given, so none were looked for")
         write_datasheet(out, name=recipe.name, sources=sources, warnings=warnings, settings=describe_settings(build))
+        write_card(out, name=recipe.name, sources=sources)
+        write_page(out, name=recipe.name, sources=sources, warnings=warnings, samples=samples)
         bar.advance()
         write_manifest(out, name=recipe.name, sources=sources, warnings=warnings, hashes=hashes)
         bar.advance()
@@ -166,6 +174,7 @@ def write_overlay(out: Path, name: str) -> None:
 def source_counts(build: Build) -> dict[str, SourceCounts]:
     """What became of each source's documents."""
     consolidated = dict(build.by_source("consolidate"))
+    described = dict(build.by_source("describe"))
     result = {}
     for source, (name, records) in zip(build.recipe.sources, build.by_source("read"), strict=True):
         read, kept = sum_counts(records), sum_counts(consolidated[name])
@@ -179,6 +188,7 @@ def source_counts(build: Build) -> dict[str, SourceCounts]:
             contaminated=int(kept["contaminated"]),
             kept=int(kept["documents"]),
             kept_bytes=int(kept["bytes"]),
+            **tallies(described[name]),
             description=source.description,
             licence=source.licence,
             origin=source.origin,

@@ -14,6 +14,7 @@
     split: {validation: 0.005, test: 0.005}
     tokenizer: {train: {vocab_size: 32000}}        # or {path: tokenizer.model, eod: "</s>"}
     mixture: ...                                   # proof_pile.mixture
+    publish: {text: true, samples: 10}             # proof_pile.publish.config
     shard_bytes: 67108864           # about how much input one task reads
     seed: 0                         # of hashing and splitting
 
@@ -33,6 +34,7 @@ from proof_pile.decontaminate.config import DecontaminateConfig
 from proof_pile.dedup.config import DeduplicateConfig
 from proof_pile.filters import FilterConfig
 from proof_pile.mixture import MixtureConfig
+from proof_pile.publish.config import PublishConfig
 from proof_pile.sources import SourceConfig
 from proof_pile.tokenize.config import SplitConfig, TokenizerConfig
 
@@ -60,6 +62,7 @@ class Recipe(Config):
     split: SplitConfig = SplitConfig()
     tokenizer: TokenizerConfig = TokenizerConfig()
     mixture: MixtureConfig
+    publish: PublishConfig = PublishConfig()
     shard_bytes: int = Field(default=64 << 20, ge=1024)
     seed: int = Field(default=0, ge=0, lt=2**32)
 

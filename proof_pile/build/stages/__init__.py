@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from proof_pile.build.pipeline import Build, Stage
-from proof_pile.build.stages import consolidation, contamination, duplicates, reading, tokenizing
+from proof_pile.build.stages import consolidation, contamination, duplicates, publishing, reading, tokenizing
 
 STAGES: tuple[Stage, ...] = (
     *reading.STAGES,
@@ -11,6 +11,7 @@ STAGES: tuple[Stage, ...] = (
     *contamination.STAGES,
     *consolidation.STAGES,
     *tokenizing.STAGES,
+    *publishing.STAGES,
 )
 
 

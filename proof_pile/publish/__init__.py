@@ -1,0 +1,1 @@
+"""What a finished build shows of itself: texts for `datasets`, tallies, samples to read, a page and a dataset card."""
