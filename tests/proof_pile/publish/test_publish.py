@@ -24,7 +24,7 @@ from proof_pile.publish.describe import Sample, draw, licence_of, merge_samples
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "build"))
 
-from little_corpus import write_corpus
+from little_corpus import sentences, write_corpus
 
 HOSTILE = "</pre><script>alert(1)</script> \u202e **x** | [a](b)"
 
@@ -35,7 +35,7 @@ def build(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("published")
     recipe = write_corpus(root / "corpus")
     lines = [
-        {"name": f"extra-{i}", "text": f"{HOSTILE} {'number ' * 40}{i * 7919}", "language": ("coq", HOSTILE)[i % 2],
+        {"name": f"extra-{i}", "text": f"{HOSTILE} {sentences(777 + i, 60)}", "language": ("coq", HOSTILE)[i % 2],
          "license": ["MIT", HOSTILE][i % 2]}
         for i in range(6)
     ]  # fmt: skip
