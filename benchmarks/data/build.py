@@ -3,8 +3,8 @@
     python benchmarks/data/build.py [--megabytes 1000] [--work DIR] [FOLDER ...]
 
 The text is that of benchmarks/data/corpus.py: installed packages and the folders given.  It is built from scratch with
-one worker and with two, with filters, near-duplicates, decontamination, a trained tokenizer of 32,000 pieces, shards and
-published texts; the two outputs are compared byte by byte.  Seconds of a stage are those of its tasks.
+one worker and with two, with filters, near-duplicates, decontamination, a trained tokenizer of 32,000 pieces, shards
+and published texts; the two outputs are compared byte by byte.  Seconds of a stage are those of its tasks.
 """
 
 from __future__ import annotations
