@@ -19,7 +19,7 @@ $(STAMP): setup.py constraints.txt pyproject.toml
 	@$(PYTHON) -c 'import venv, ensurepip' 2>/dev/null || { echo "error: this Python has no 'venv' module: on Debian or Ubuntu install it with  apt install python3-venv"; exit 2; }
 	@echo "setting up $(VENV) (pinned packages from constraints.txt; some minutes the first time)"
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[train,eval,plots,dev]' || { echo "error: the packages could not be installed: is this machine connected to a package index? pip's own message stands above"; exit 1; }
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[train,eval,plots,web,ray,dev]' || { echo "error: the packages could not be installed: is this machine connected to a package index? pip's own message stands above"; exit 1; }
 	@touch $(STAMP)
 
 demo: setup

@@ -13,6 +13,7 @@ TRAIN = ["torch>=2.4", "transformers>=4.57", "safetensors>=0.4.5"]
 EVAL = ["lm-eval[hf,math]>=0.4.13", "sympy>=1.12", "mpmath>=1.3", *TRAIN]
 PLOTS = ["matplotlib>=3.8"]
 RAY = ["ray>=2.40"]
+WEB = ["brotli>=1.1", "fastwarc>=0.15", "py3langid>=0.3", "resiliparse>=0.15"]
 DEV = [
     "build",
     "hypothesis>=6",
@@ -54,13 +55,15 @@ setup(
     extras_require={
         "train": TRAIN,
         "eval": EVAL,
+        "web": WEB,
+        "perplexity": ["kenlm>=0.2"],  # has no wheels: it is compiled
         "ray": RAY,
         "slurm": [],  # nothing from PyPI: Slurm's own commands are called; the name is kept for whoever asks for it
         "neox": ["deepspeed>=0.15", "einops", "ftfy", "pybind11", "setuptools<82"],
         "gpu": ["flash-attn>=2.5", "liger-kernel>=0.5"],
         "plots": PLOTS,
         "dev": DEV,
-        "all": sorted({*TRAIN, *EVAL, *RAY, *PLOTS, *DEV}),
+        "all": sorted({*TRAIN, *EVAL, *WEB, *RAY, *PLOTS, *DEV}),
     },
     entry_points={
         "console_scripts": [

@@ -32,7 +32,7 @@ ARTEFACT_FILES = (
     "README.md",
     "index.html",
 )
-ARTEFACT_FOLDERS = ("data", "neox", "text", "tokenizer")
+ARTEFACT_FOLDERS = ("data", "fingerprints", "neox", "text", "tokenizer")
 # Those that can change a byte of the output.
 _PACKAGES = ("llemma", "numpy", "pyarrow", "numba", "sentencepiece", "tokenizers")
 
@@ -55,7 +55,7 @@ class LanguageCounts(Config):
 class SourceCounts(Config):
     """What became of a source's documents.
 
-    read = filtered + exact_duplicates + near_duplicates + contaminated + kept. Records that could not be read at all
+    read = filtered + same_names + exact_duplicates + near_duplicates + contaminated + kept. Records that could not be read at all
     are quarantined and not counted as read. `description`, `licence` and `origin` are the recipe's words.
     `languages` and `licences` are what the kept documents' metadata say ("" where they say nothing); `lengths` counts
     documents by n, the number of binary digits of their tokens.
@@ -65,6 +65,7 @@ class SourceCounts(Config):
     read_bytes: int = 0
     quarantined: int = 0
     filtered: dict[str, int] = pydantic.Field(default_factory=dict)
+    same_names: int = 0
     exact_duplicates: int = 0
     near_duplicates: int = 0
     contaminated: int = 0
@@ -81,7 +82,13 @@ class SourceCounts(Config):
     @property
     def removed(self) -> int:
         """Documents that were read and are not in the corpus."""
-        return sum(self.filtered.values()) + self.exact_duplicates + self.near_duplicates + self.contaminated
+        return (
+            sum(self.filtered.values())
+            + self.same_names
+            + self.exact_duplicates
+            + self.near_duplicates
+            + self.contaminated
+        )
 
     @property
     def tokens(self) -> int:

@@ -182,7 +182,7 @@ def _side_file_problems(
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    from proof_pile.tokenize.encode import side_file_schema
+    from proof_pile.tokenize.shards import side_file_schema
 
     path = Path(f"{prefix}.documents.parquet")
     found = bytearray()

@@ -125,11 +125,15 @@ class Mixture(Config):
 
 
 class BenchmarkText(Config):
-    """One text of a benchmark's test set that must not stand in training data."""
+    """One text of a benchmark's test set that must not stand in training data.
+
+    `formal` is a statement in a proof assistant's language.  Several lines of the same benchmark, id and part are forms
+    of one text, each of which is looked for.
+    """
 
     benchmark: str
     id: str
-    part: Literal["problem", "solution"]
+    part: Literal["problem", "solution", "formal"]
     text: str
 
 

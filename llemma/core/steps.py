@@ -7,17 +7,22 @@ A step is a function with parameters; a task is one call of it on some input fil
         tasks.json            [{label, inputs: [{path, sha256}], args}]   what there is to do now
         <task key>.<file>     each file that the task made
         <task key>.json       the task's record, renamed into place last: the task is complete when it is there
+        logs/                 what engines write of tasks that run elsewhere; never read to tell what is complete
 
 The key of a task is a hash of what its inputs hold and of its arguments. So a changed parameter is a new folder,
 a changed or added input is a new key beside the old ones, and nothing that is complete is done again.
 Whoever runs tasks (a process pool, Ray, Slurm) needs the step's folder and the task's number, nothing else.
+A task may be run by several processes at once: each works in a folder of its own, and what they rename into place has
+the same bytes.
 """
 
 from __future__ import annotations
 
 import contextlib
 import importlib
+import json
 import os
+import re
 import shutil
 import tempfile
 import time
@@ -37,8 +42,15 @@ from llemma.core.files import (
     sync_folder,
     write_json,
 )
+from llemma.core.memory import forget_peak, peak_bytes
 
 _KEY_DIGITS = 16  # of blake2b: a collision within one step needs some 2**32 tasks
+_KEY = re.compile(rf"[0-9a-f]{{{_KEY_DIGITS}}}")
+LOGS = "logs"
+
+
+class ChangedInputError(DamagedFileError):
+    """Raised when a task's input is gone, or is no longer what it was when its hash was taken."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -94,7 +106,7 @@ class OutputFile:
 
 @dataclass(frozen=True, kw_only=True)
 class TaskRecord:
-    """What a finished task read, made and counted."""
+    """What a finished task read, made and counted; the most memory that its process held, in bytes (0: not known)."""
 
     key: str
     label: str
@@ -102,6 +114,7 @@ class TaskRecord:
     outputs: tuple[OutputFile, ...]
     counts: dict[str, Any]
     seconds: float
+    peak_bytes: int = 0
 
     def output(self, name: str) -> OutputFile:
         """The output of that name. Raises KeyError if the task made none."""
@@ -128,8 +141,8 @@ class StepDirectory:
             raise InputError(f"step {step.name}: two tasks have the same inputs ({twice.label or twice.key}): drop one")
         path = Path(root) / step.directory_name
         path.mkdir(parents=True, exist_ok=True)
-        write_json(path / "step.json", asdict(step))
-        write_json(path / "tasks.json", [asdict(task) for task in tasks])
+        _write_if_other(path / "step.json", asdict(step))
+        _write_if_other(path / "tasks.json", [asdict(task) for task in tasks])
         return cls(path, step, tuple(tasks))
 
     @classmethod
@@ -171,6 +184,7 @@ class StepDirectory:
                 outputs=outputs,
                 counts=value["counts"],
                 seconds=value["seconds"],
+                peak_bytes=value.get("peak_bytes", 0),
             )
         except (TypeError, KeyError) as error:
             raise DamagedFileError(f"{self._record_path(number)}: not a task's record ({error})") from None
@@ -196,13 +210,18 @@ class StepDirectory:
         return forgotten
 
     def run_task(self, number: int) -> TaskRecord:
-        """Runs one task, unless it is complete. After an error or a kill nothing of it counts as done."""
+        """Runs one task, unless it is complete. After an error or a kill nothing of it counts as done.
+
+        Several processes may run the same task at once: whichever ends first completes it.
+        Raises ChangedInputError where an input is gone or has changed, and what the step's function raises.
+        """
         if self.is_complete(number):
             return self.record(number)
         task = self.tasks[number]
         function = resolve_function(self.step.function)
         scratch = Path(tempfile.mkdtemp(prefix=f"{TEMPORARY_PREFIX}{task.key}-", dir=self.path))
         try:
+            forget_peak()
             started = time.perf_counter()
             try:
                 counts = function(self.step.params, task, scratch)
@@ -212,31 +231,51 @@ class StepDirectory:
                 _check_inputs(task, error)
                 raise
             seconds = time.perf_counter() - started
-            outputs = []
-            for file in sorted(scratch.iterdir()):
-                sync_file(file)
-                final = f"{task.key}.{file.name}"
-                outputs.append({"name": file.name, "path": final, **_measure(file)})
-                os.replace(file, self.path / final)
-            sync_folder(self.path)
-            write_json(
-                self._record_path(number),
-                {
-                    "key": task.key,
-                    "label": task.label,
-                    "inputs": [asdict(item) for item in task.inputs],
-                    "outputs": outputs,
-                    "counts": dict(counts or {}),
-                    "seconds": round(seconds, 3),
-                },
-            )
+            self._publish(number, scratch, dict(counts or {}), seconds)
+        except Exception:
+            if self.is_complete(number):  # by another process, whose driver may have cleared our scratch folder away
+                return self.record(number)
+            raise
         finally:
             shutil.rmtree(scratch, ignore_errors=True)
         return self.record(number)
 
+    def _publish(self, number: int, scratch: Path, counts: dict[str, Any], seconds: float) -> None:
+        """Renames what a task made into place, its record last."""
+        task = self.tasks[number]
+        peak = peak_bytes()
+        outputs = []
+        for file in sorted(scratch.iterdir()):
+            sync_file(file)
+            outputs.append({"name": file.name, "path": f"{task.key}.{file.name}", **_measure(file)})
+        if self.is_complete(number):  # its files may be read by now: they are not replaced, not even by the same bytes
+            return
+        for output in outputs:
+            os.replace(scratch / output["name"], self.path / output["path"])
+        sync_folder(self.path)
+        write_json(
+            self._record_path(number),
+            {
+                "key": task.key,
+                "label": task.label,
+                "inputs": [asdict(item) for item in task.inputs],
+                "outputs": outputs,
+                "counts": counts,
+                "seconds": round(seconds, 3),
+                "peak_bytes": peak,
+            },
+        )
+
     def clean(self) -> None:
         """Removes what killed tasks left behind. Only while nobody runs tasks of this step."""
         remove_leftovers(self.path)
+
+    def stale_files(self) -> list[Path]:
+        """Files of tasks that are no longer in the list: their inputs have changed or gone since."""
+        keys = {task.key for task in self.tasks}
+        names = sorted(os.listdir(self.path))
+        found = ((name, name.partition(".")[0]) for name in names)
+        return [self.path / name for name, key in found if _KEY.fullmatch(key) and key not in keys]
 
     def _record_path(self, number: int) -> Path:
         return self.path / f"{self.tasks[number].key}.json"
@@ -251,14 +290,28 @@ def resolve_function(name: str) -> Any:
         raise InputError(f"step function {name}: cannot be found ({error})") from None
 
 
+def _write_if_other(path: Path, value: Any) -> None:
+    """Writes JSON unless it stands there: processes on other machines may be reading the file just now."""
+    with contextlib.suppress(LlemmaError):
+        if path.exists() and read_json(path) == json.loads(json.dumps(value)):
+            return
+    write_json(path, value)
+
+
 def _check_inputs(task: Task, error: Exception) -> None:
-    """Raises DamagedFileError where the task failed on an input that is no longer what it was when it was hashed."""
+    """Raises ChangedInputError where the task failed on an input that is no longer what it was when it was hashed."""
+    if isinstance(error, FileNotFoundError):
+        gone = [item.path for item in task.inputs if "://" not in item.path and not os.path.exists(item.path)]
+        if gone:
+            raise ChangedInputError(
+                f"{gone[0]}: this file is gone since its hash was taken: run the same command again"
+            ) from error
     if isinstance(error, MemoryError) or (isinstance(error, OSError) and error.errno is not None):
         return  # no memory, no room, no file: the contents have nothing to do with it
     for item in task.inputs:
         with contextlib.suppress(OSError):
             if sha256_file(item.path) != item.sha256:
-                raise DamagedFileError(
+                raise ChangedInputError(
                     f"{item.path}: its content is not what it was when its hash was taken ({error}): "
                     "if the build made it, delete it; then run the same command again"
                 ) from error

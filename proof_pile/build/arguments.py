@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -40,6 +41,15 @@ def add_build_options(parser: argparse.ArgumentParser) -> None:
 def add_out_option(parser: argparse.ArgumentParser) -> None:
     """Adds --out."""
     parser.add_argument("--out", metavar="DIR", help=f"folder of the build (default: ./{SAMPLE_OUT} for the sample)")
+
+
+def parse_bytes(option: str, text: str) -> int:
+    """A number of bytes such as 500MB, 8GB, 8GiB or 8000000000.  Raises InputError for anything else."""
+    found = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([KMGT]?)(i?)B?", text.strip(), re.I)
+    if found is None:
+        raise InputError(f"{option} is '{text}', but must be a number of bytes, such as 8GB or 500MB")
+    base = 1024 if found[3] else 1000
+    return int(float(found[1]) * base ** " KMGT".index(found[2].upper() or " "))
 
 
 def sample_recipe() -> Path:

@@ -22,6 +22,7 @@ from llemma.core.progress import progress
 from llemma.core.records import installed_versions, write_record
 from proof_pile.build.arguments import Order
 from proof_pile.build.pipeline import Build, Stage, StageState, dropped_reasons, sum_counts
+from proof_pile.build.stages.duplicates import publish_fingerprints
 from proof_pile.build.stages.tokenizing import tokenizer_input
 from proof_pile.manifest import SourceCounts
 from proof_pile.publish.files import tallies
@@ -79,6 +80,7 @@ def finish(order: Order, states: States, seconds: float) -> None:
         write_bytes(out / "recipe.yml", order.recipe_path.read_bytes())
         bar.advance()
         write_removed_and_quarantine(build)
+        publish_fingerprints(build)
         bar.advance()
         warnings += write_mixture(
             recipe.mixture, name=recipe.name, out=out, tokenizer=tokenizer, eod=recipe.tokenizer.eod, hashes=hashes
@@ -183,6 +185,7 @@ def source_counts(build: Build) -> dict[str, SourceCounts]:
             read_bytes=int(read["read_bytes"]),
             quarantined=int(read["quarantined"]),
             filtered=dropped_reasons(read),
+            same_names=int(kept["same-name"]),
             exact_duplicates=int(kept["exact-duplicate"]),
             near_duplicates=int(kept["near-duplicate"]),
             contaminated=int(kept["contaminated"]),

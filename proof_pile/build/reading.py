@@ -5,12 +5,14 @@ dropped.parquet     dropped documents with the filter's reason
 quarantine.jsonl    records that could not be read: source, path, line | member, reason, excerpt
 
 params: source, input (the reader's section), filters (their sections).
-task.inputs: all files, in order.   task.args: files [{name, size, paths: number of files}].
+task.inputs: all files, in order; in place of a hash "unreadable: <reason>" for one that could not be hashed.
+task.args: files [{name, size, paths: number of files}].
 counts: read, read_bytes, documents, bytes, quarantined and dropped/<reason>.
 """
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
@@ -20,9 +22,11 @@ from typing import Any
 
 from pydantic import TypeAdapter
 
+from llemma.core.commands import describe_os_error
 from llemma.core.errors import InputError, LlemmaError
 from llemma.core.files import read_json, write_json
-from llemma.core.steps import InputFile, Step, Task
+from llemma.core.logging import get_logger
+from llemma.core.steps import ChangedInputError, InputFile, Step, Task
 from proof_pile.build.recipe import Recipe, SourceRecipe
 from proof_pile.documents import Document, Quarantined, documents_batch, documents_schema, dropped_schema, excerpt
 from proof_pile.filters import Drop, Filter, FilterConfig, Verdict, make_chain
@@ -33,6 +37,12 @@ VERSION = 2  # raise it when any reader or filter gives other documents than bef
 BATCH_TEXT_BYTES = 8 << 20
 MIN_FILE_BYTES = 4096  # chosen by us: opening a small file costs as much as reading so many bytes
 MAX_GROUP = 4  # a task reads at most so many times `shard_bytes`
+UNREADABLE = "unreadable: "
+_OF_THE_FILE = (
+    *(errno.EACCES, errno.EPERM, errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.ELOOP, errno.ENAMETOOLONG),
+    *(errno.EIO, errno.ENXIO, errno.ENODEV, errno.EINVAL),
+)
+log = get_logger(__name__)
 
 
 def run(params: dict[str, Any], task: Task, out: Path) -> dict[str, int]:
@@ -74,9 +84,31 @@ def run(params: dict[str, Any], task: Task, out: Path) -> dict[str, int]:
 def _records(config: Any, task: Task, source: str) -> Iterator[Document | Quarantined]:
     position = 0
     for entry in task.args["files"]:
-        paths = tuple(item.path for item in task.inputs[position : position + entry["paths"]])
+        files = task.inputs[position : position + entry["paths"]]
         position += entry["paths"]
+        unreadable = [file for file in files if file.sha256.startswith(UNREADABLE)]
+        if unreadable:  # not tried again: what comes out is to follow from the hashes alone
+            yield Quarantined(path=entry["name"], reason=unreadable[0].sha256)
+            continue
+        for file in files:
+            _check_open(file.path)
+        paths = tuple(file.path for file in files)
         yield from read(config, SourceFile(name=entry["name"], paths=paths, size=entry["size"]), source)
+
+
+def _check_open(path: str) -> None:
+    """Raises ChangedInputError where a file that could be read when it was hashed cannot be opened any more.
+
+    Readers quarantine such a file, but then the task would be complete under the key of what the file held.
+    """
+    if is_remote(path):
+        return
+    try:
+        os.close(os.open(path, os.O_RDONLY))
+    except OSError as error:
+        if error.errno not in _OF_THE_FILE:
+            raise
+        raise ChangedInputError(f"{describe_os_error(error)}, though it was read when its hash was taken") from error
 
 
 def _judge(judge: Filter, document: Document) -> Verdict | Quarantined:
@@ -153,10 +185,22 @@ def _params(source: SourceRecipe, config: Any) -> dict[str, Any]:
 def _task(files: Sequence[SourceFile], hashes: InputHashes) -> Task:
     label = files[0].name if len(files) == 1 else f"{files[0].name} and {len(files) - 1} more"
     return Task(
-        inputs=tuple(InputFile(path=path, sha256=hashes.of(path)) for file in files for path in file.paths),
+        inputs=tuple(InputFile(path=path, sha256=_hash(path, hashes)) for file in files for path in file.paths),
         label=label,
         args={"files": [{"name": file.name, "size": file.size, "paths": len(file.paths)} for file in files]},
     )
+
+
+def _hash(path: str, hashes: InputHashes) -> str:
+    """The hash of an input file; where it cannot be read, the reason, so that it is set aside and the rest goes on."""
+    try:
+        return hashes.of(path)
+    except OSError as error:
+        if error.errno not in _OF_THE_FILE and not isinstance(error, FileNotFoundError | PermissionError):
+            raise  # of the network or this machine, not of the file: another try may go well
+        reason = describe_os_error(OSError(error.errno or 0, error.strerror or str(error)))
+        log.warning("%s: %s: it is set aside, see quarantine.jsonl", path, reason)
+        return f"{UNREADABLE}{reason}"
 
 
 def group_files(files: Sequence[SourceFile], shard_bytes: int) -> list[list[SourceFile]]:
@@ -183,9 +227,11 @@ def group_files(files: Sequence[SourceFile], shard_bytes: int) -> list[list[Sour
 
 
 class InputHashes:
-    """SHA-256 of input files, remembered by size and time of change so that unchanged input is not read twice.
+    """SHA-256 of input files, remembered so that unchanged input is not read twice.
 
-    A remote file has no such time: it is hashed anew by each build.
+    Unchanged is what has its size, inode and both times to the nanosecond: of its content, and of its inode, which no
+    program can set back.  The times are only compared for being the same: a clock that goes back does no harm.
+    A remote file has no such times: it is hashed anew by each build.
     """
 
     def __init__(self, path: Path) -> None:
@@ -203,11 +249,11 @@ class InputHashes:
         if is_remote(path):
             return hash_input(path)
         status = os.stat(path)
-        stamp = [status.st_size, status.st_mtime_ns, status.st_ino]
+        stamp = [status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino]
         known = self._known.get(path)
-        if isinstance(known, list) and known[:3] == stamp and len(known) == 4:
+        if isinstance(known, list) and known[:-1] == stamp:
             self._used[path] = known
-            return str(known[3])
+            return str(known[-1])
         digest = hash_input(path)
         self._used[path] = [*stamp, digest]
         return digest
@@ -216,3 +262,4 @@ class InputHashes:
         """Writes down the hashes of the files that this build uses."""
         if self._used != self._known:
             write_json(self._path, self._used)
+            self._known = dict(self._used)

@@ -3,55 +3,94 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
+import shutil
+import signal
+import threading
 import time
+from collections.abc import Iterator, Set
 from pathlib import Path
-from typing import TYPE_CHECKING
+from types import FrameType
+from typing import TYPE_CHECKING, NoReturn
 
-from llemma.core.errors import InputError
+from llemma.core.logging import get_logger
 from proof_pile.build.arguments import Order, add_build_options, read_order
+from proof_pile.build.engine_options import add_engine_options, make_engine
 
 if TYPE_CHECKING:
-    from proof_pile.build.engine import LocalEngine
+    from proof_pile.build.engines import Engine
+    from proof_pile.build.engines.journal import Journal
     from proof_pile.build.pipeline import Build, Stage, StageState
+
+log = get_logger(__name__)
+MAX_REPLANS = 3  # of the reading, where input files change or go while it is at work
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Adds --recipe, --out, --tokenizer, --eod and --workers."""
+    """Adds what to build, and who does it."""
     add_build_options(parser)
-    parser.add_argument("--workers", type=int, metavar="N", help="processes at work (default: one a processor)")
+    add_engine_options(parser)
 
 
 def run(args: argparse.Namespace) -> int:
     """Builds and prints a table of what came out."""
-    from proof_pile.build.engine import LocalEngine, usable_cpus
+    from proof_pile.build.engines.journal import Journal
     from proof_pile.build.lock import build_lock
     from proof_pile.build.stages import check_inputs
 
-    if args.workers is not None and args.workers < 1:
-        raise InputError(f"--workers is {args.workers}, but must be 1 or more")
     order = read_order(args)
-    workers = args.workers or usable_cpus()
-    print(f"building '{order.build.recipe.name}' from {order.recipe_path}")
-    print(f"in {order.build.out} with {workers} {'worker' if workers == 1 else 'workers'}", flush=True)
-    check_inputs(order.build)
-    with build_lock(order.build.steps):
-        clean(order.build.out)
-        try:
-            with LocalEngine(workers) as engine:
-                _build(order, engine)
-        finally:
-            clean(order.build.out)  # workers that were ended in the middle of a task clear nothing away
+    build = order.build
+    engine = make_engine(args, build.out)
+    print(f"building '{build.recipe.name}' from {order.recipe_path}")
+    print(f"in {build.out} with {engine.description}", flush=True)
+    with _ended_in_order():
+        check_inputs(build)
+        with build_lock(build.steps):
+            try:
+                with engine, Journal(build.steps, engine=args.engine) as journal:
+                    clear_leftovers(build.out, engine.busy_keys())
+                    _build(order, engine, journal)
+            finally:
+                clear_leftovers(build.out)  # workers that were ended in the middle of a task clear nothing away
     return 0
 
 
-def clean(out: Path) -> None:
-    """Removes what killed builds and workers left half-written."""
-    from llemma.core.files import remove_leftovers
+@contextlib.contextmanager
+def _ended_in_order() -> Iterator[None]:
+    """Has SIGTERM, and the end of the terminal, end the build as Ctrl-C does: jobs on other machines are cancelled."""
 
-    remove_leftovers(out, recursive=True)
+    def interrupt(number: int, frame: FrameType | None) -> NoReturn:
+        raise KeyboardInterrupt
+
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = {}
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(number) == signal.SIG_DFL:  # what nohup ignores stays so
+            before[number] = signal.signal(number, interrupt)
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
-def _build(order: Order, engine: LocalEngine) -> None:
+def clear_leftovers(out: Path, busy_keys: Set[str] = frozenset()) -> None:
+    """Removes what killed builds and workers left half-written, but for what tasks of these keys are writing."""
+    from llemma.core.files import TEMPORARY_PREFIX
+
+    for leftover in list(out.rglob(f"{TEMPORARY_PREFIX}*")):
+        if any(leftover.name.startswith(f"{TEMPORARY_PREFIX}{key}") for key in busy_keys):
+            continue
+        if leftover.is_dir():
+            shutil.rmtree(leftover, ignore_errors=True)
+        else:
+            with contextlib.suppress(OSError):
+                leftover.unlink(missing_ok=True)
+
+
+def _build(order: Order, engine: Engine, journal: Journal) -> None:
     from proof_pile.build.finish import finish, is_finished
     from proof_pile.build.stages import STAGES
     from proof_pile.build.summary import print_summary
@@ -62,10 +101,9 @@ def _build(order: Order, engine: LocalEngine) -> None:
     complete = 0
     for stage in STAGES:
         state = build.look(stage, forget_damaged=True)
-        states.append((stage, state))
         complete += state.num_tasks - state.num_missing
-        _write_current(build, states)
-        _run_stage(build, stage, state, engine)
+        state = _run_stage(build, stage, state, states, engine, journal)
+        states.append((stage, state))
         build.settle(stage, state)
         if stage.name == "read":
             build.hashes.save()
@@ -79,17 +117,44 @@ def _build(order: Order, engine: LocalEngine) -> None:
     print(f"{done:,} tasks done, {complete:,} were complete; {time.monotonic() - started:.1f} s")
 
 
-def _run_stage(build: Build, stage: Stage, state: StageState, engine: LocalEngine) -> None:
-    from llemma.core.progress import progress
+def _run_stage(
+    build: Build,
+    stage: Stage,
+    state: StageState,
+    before: list[tuple[Stage, StageState]],
+    engine: Engine,
+    journal: Journal,
+) -> StageState:
+    """Runs what a stage has to do; returns what that was, which is planned anew where input files changed under it."""
     from llemma.core.steps import StepDirectory
+    from proof_pile.build.engines.failures import TasksFailedError
 
-    directories = [StepDirectory.create(build.steps, item.step, item.tasks) for item in state.directories]
-    jobs = [
-        (directory, number) for directory, numbers in zip(directories, state.missing, strict=True) for number in numbers
-    ]
-    if jobs:
-        with progress(stage.title, total=len(jobs), unit="tasks") as bar:
-            engine.run(jobs, lambda job: bar.advance())
+    replans = 0
+    while True:
+        directories = [StepDirectory.create(build.steps, item.step, item.tasks) for item in state.directories]
+        _write_current(build, [*before, (stage, state)])
+        jobs = [
+            (directory, number)
+            for directory, numbers in zip(directories, state.missing, strict=True)
+            for number in numbers
+        ]
+        if not jobs:
+            return state
+        try:
+            with journal.stage(stage.name, stage.title, jobs):
+                engine.run(jobs, journal)
+        except TasksFailedError as error:
+            replans += 1
+            changed = all(task.failure.inputs_changed for task in error.failed)
+            if stage.name != "read" or not changed or replans > MAX_REPLANS:
+                raise
+            for task in error.failed:
+                log.warning("%s: %s; the input is looked through again", task.label, task.failure.message)
+            build.hashes.save()
+            build.__dict__.pop("reading", None)  # what was listed and hashed before
+            state = build.look(stage)
+        else:
+            return state
 
 
 def _write_current(build: Build, states: list[tuple[Stage, StageState]]) -> None:

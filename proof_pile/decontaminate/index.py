@@ -1,16 +1,19 @@
-"""Step function: benchmark texts (JSONL) -> what they are found by.
+"""Step function: benchmark texts -> what they are found by.
 
-items.parquet    row i = item i: benchmark string, id string, part string ("problem" | "solution"), text large_string,
-                 rule string ("ngram" | "whole" | "too-short")
-ngrams.parquet   key uint64, item uint32, word uint32: hash of `ngram` words of item i from its word on; sorted
-anchors.parquet  key uint64, item uint32, word uint32: hash of the last `min_words` words of each short item; sorted
-words.parquet    item uint32, hash uint64: all words and operators of the short items, in order
+items.parquet     row i = item i: benchmark string, id string, part string ("problem" | "solution" | "formal"),
+                  text large_string (its first form), rule string ("ngram" | "whole" | "too-short")
+ngrams.parquet    key uint64, item uint32, word uint32: hash of `ngram` words of item i from its word on; sorted
+short.parquet     text uint32, item uint32, hash uint64: all words and operators of texts that are found as a whole
+overlap.parquet   n uint8, key uint64, item uint32, word uint32: hash of n words between white space; sorted
 
-params: ngram, min_words.   task.inputs: the JSONL files.   counts: items, ngram, whole, too_short.
+params: ngram, min_words, overlap.   task.inputs: the files.   task.args: files [{paths, benchmark, layout}], what each
+`paths` of the inputs are; without it all are exported texts.   counts: items, ngram, whole, too_short.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -18,61 +21,114 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from llemma.core.benchmark_rows import Layout
 from llemma.core.errors import InputError
-from llemma.core.schemas import BenchmarkText, read_lines
+from llemma.core.schemas import BenchmarkText
 from llemma.core.steps import Task
-from proof_pile.words import LETTERS_BIT, Words, ngram_hashes, words_of_text
+from proof_pile.decontaminate.benchmark_files import read_texts
+from proof_pile.decontaminate.overlap import whitespace_hashes
+from proof_pile.decontaminate.words import Words, ngram_hashes, words_of_text
 
-VERSION = 1
-MIN_LETTERED = 3  # chosen by us: "1 2 3 4 5 6 7 8 9 10 11 12 13" stands in many documents that know no benchmark
-
+VERSION = 2
+MIN_LETTERED = 3
+"""Different words of two letters or more that a run of words must hold to be evidence (docs/decisions/0008)."""
 PHRASE_WORDS = 8  # chosen by us: "which of the following is true" is asked in many a textbook
+MAX_POSTINGS = 64  # chosen by us: of one n-gram; a phrase of more items than that tells one from another no more
+
+Item = tuple[str, str, str]
+
+
+@dataclass
+class _Postings:
+    """Hashes with the item and the word that they begin at, gathered item by item."""
+
+    keys: list[np.ndarray] = field(default_factory=list)
+    items: list[np.ndarray] = field(default_factory=list)
+    words: list[np.ndarray] = field(default_factory=list)
+
+    def add(self, keys: np.ndarray, item: int, words: np.ndarray) -> None:
+        self.keys.append(keys)
+        self.items.append(np.full(len(keys), item, np.uint32))
+        self.words.append(words.astype(np.uint32))
+
+    def sorted(self, most: int | None = None) -> dict[str, np.ndarray]:
+        """By key, item and word; of one key the first `most`."""
+        key = np.concatenate([*self.keys, np.zeros(0, np.uint64)])
+        item = np.concatenate([*self.items, np.zeros(0, np.uint32)])
+        word = np.concatenate([*self.words, np.zeros(0, np.uint32)])
+        order = np.lexsort((word, item, key))
+        key, item, word = key[order], item[order], word[order]
+        same = np.ones(len(key), bool)
+        same[1:] = (key[1:] != key[:-1]) | (item[1:] != item[:-1]) | (word[1:] != word[:-1])
+        key, item, word = key[same], item[same], word[same]
+        if most is None:
+            return {"key": key, "item": item, "word": word}
+        first = np.searchsorted(key, key, side="left")
+        few = np.arange(len(key)) - first < most
+        return {"key": key[few], "item": item[few], "word": word[few]}
+
+
+def task_texts(task: Task) -> Iterator[BenchmarkText]:
+    """All texts of a task's files."""
+    files = task.args.get("files") or [{"paths": len(task.inputs), "benchmark": "", "layout": None}]
+    paths = iter(item.path for item in task.inputs)
+    for entry in files:
+        layout = None if entry["layout"] is None else Layout.model_validate(entry["layout"])
+        for _ in range(entry["paths"]):
+            yield from read_texts(next(paths), layout, entry["benchmark"])
 
 
 def run(params: dict[str, Any], task: Task, out: Path) -> dict[str, int]:
     """Writes the index of all benchmark texts."""
-    items = [item for file in task.inputs for item in read_lines(file.path, BenchmarkText)]
-    if not items:
-        raise InputError(f"{', '.join(file.path for file in task.inputs)}: no benchmark text stands in there")
+    numbers: dict[Item, int] = {}
+    forms: list[str] = []
     rules: list[str] = []
-    ngrams: list[tuple[int, int, int]] = []
-    anchors: list[tuple[int, int, int]] = []
-    short_items: list[int] = []
-    short_hashes: list[int] = []
-    for number, item in enumerate(items):
-        full = words_of_text(item.text)
-        found = counting_ngrams(full.without_operators(), params["ngram"])
-        if found:
-            rules.append("ngram")
-            ngrams += [(key, number, word) for word, key in found]
-        elif len(full.hashes) >= max(params["min_words"], 0 if _has_digit(item.text) else PHRASE_WORDS):
-            rules.append("whole")
-            last = len(full.hashes) - params["min_words"]
-            anchors.append((int(ngram_hashes(full, 0, params["min_words"])[last]), number, last))
-            short_items += [number] * len(full.hashes)
-            short_hashes += full.hashes.tolist()
-        else:
+    ngrams = _Postings()
+    overlaps = {n: _Postings() for n in params.get("overlap", ())}
+    short: list[tuple[int, np.ndarray]] = []
+    for text in task_texts(task):
+        item = (text.benchmark, text.id, text.part)
+        number = numbers.setdefault(item, len(numbers))
+        if number == len(forms):
+            forms.append(text.text)
             rules.append("too-short")
-    texts = {name: [getattr(item, name) for item in items] for name in ("benchmark", "id", "part", "text")}
-    types = {"benchmark": pa.string(), "id": pa.string(), "part": pa.string(), "text": pa.large_string()}
-    columns = {name: pa.array(values, types[name]) for name, values in texts.items()}
+            for n, postings in overlaps.items():
+                keys = whitespace_hashes(text.text, n)
+                postings.add(keys, number, np.arange(len(keys)))
+        full = words_of_text(text.text)
+        words, keys = counting_ngrams(full.without_operators(), params["ngram"])
+        if len(keys):
+            ngrams.add(keys, number, words)
+            rules[number] = "ngram"
+        elif len(full.hashes) >= max(params["min_words"], 0 if _has_digit(text.text) else PHRASE_WORDS):
+            short.append((number, full.hashes))
+            rules[number] = "whole" if rules[number] == "too-short" else rules[number]
+    if not numbers:
+        raise InputError(f"{', '.join(file.path for file in task.inputs)}: no benchmark text stands in there")
+    names = [pa.array([item[column] for item in numbers], pa.string()) for column in range(3)]
+    columns = dict(zip(("benchmark", "id", "part"), names, strict=True))
+    columns["text"] = pa.array(forms, pa.large_string())
     _write(out / "items.parquet", {**columns, "rule": pa.array(rules, pa.string())})
-    for name, rows in (("ngrams", ngrams), ("anchors", anchors)):
-        keys, numbers, words = zip(*sorted(rows), strict=True) if rows else ((), (), ())
-        _write(
-            out / f"{name}.parquet",
-            {
-                "key": pa.array(keys, pa.uint64()),
-                "item": pa.array(numbers, pa.uint32()),
-                "word": pa.array(words, pa.uint32()),
-            },
-        )
+    _write(out / "ngrams.parquet", ngrams.sorted(MAX_POSTINGS))
+    texts = [np.full(len(hashes), text, np.uint32) for text, (_, hashes) in enumerate(short)]
+    items = [np.full(len(hashes), number, np.uint32) for number, hashes in short]
     _write(
-        out / "words.parquet",
-        {"item": pa.array(short_items, pa.uint32()), "hash": pa.array(short_hashes, pa.uint64())},
+        out / "short.parquet",
+        {
+            "text": np.concatenate([*texts, np.zeros(0, np.uint32)]),
+            "item": np.concatenate([*items, np.zeros(0, np.uint32)]),
+            "hash": np.concatenate([*(hashes for _, hashes in short), np.zeros(0, np.uint64)]),
+        },
     )
+    tables = {n: postings.sorted() for n, postings in overlaps.items()}
+    lengths = [np.full(len(table["key"]), n, np.uint8) for n, table in tables.items()]
+    joined = {
+        name: np.concatenate([*(table[name] for table in tables.values()), np.zeros(0, kind)])
+        for name, kind in (("key", np.uint64), ("item", np.uint32), ("word", np.uint32))
+    }
+    _write(out / "overlap.parquet", {"n": np.concatenate([*lengths, np.zeros(0, np.uint8)]), **joined})
     return {
-        "items": len(items),
+        "items": len(numbers),
         "ngram": rules.count("ngram"),
         "whole": rules.count("whole"),
         "too_short": rules.count("too-short"),
@@ -83,14 +139,28 @@ def _has_digit(text: str) -> bool:
     return any(character.isdigit() for character in text)
 
 
-def counting_ngrams(plain: Words, n: int) -> list[tuple[int, int]]:
-    """(first word, hash) of each n words in a row that hold enough words of letters to be evidence."""
-    keys = ngram_hashes(plain, 0, n)
-    lettered = (plain.hashes & np.uint64(LETTERS_BIT)) != 0
-    before = np.concatenate([[0], np.cumsum(lettered)])
-    counting = np.flatnonzero(before[n : n + len(keys)] - before[: len(keys)] >= MIN_LETTERED)
-    return [(int(word), int(keys[word])) for word in counting]
+def counting_ngrams(plain: Words, n: int, min_lettered: int = MIN_LETTERED) -> tuple[np.ndarray, np.ndarray]:
+    """(first words, hashes) of each n words in a row that hold enough different words of letters to be evidence."""
+    keys = ngram_hashes(plain.hashes, n)
+    if len(keys) == 0:
+        return np.zeros(0, np.int64), keys
+    # In a window the first of equal words is the one whose like before it stands outside of the window.
+    lettered = plain.lettered
+    previous = _previous_same(plain.hashes)
+    windows = np.lib.stride_tricks.sliding_window_view(np.where(lettered, previous, len(previous)), n)
+    distinct = (windows < np.arange(len(keys))[:, None]).sum(axis=1)
+    counting = np.flatnonzero(distinct >= min_lettered)
+    return counting, keys[counting]
 
 
-def _write(path: Path, columns: dict[str, pa.Array]) -> None:
+def _previous_same(hashes: np.ndarray) -> np.ndarray:
+    """For each word the number of the word before it that is the same, -1 where there is none."""
+    order = np.argsort(hashes, kind="stable")
+    previous = np.full(len(hashes), -1, np.int64)
+    same = hashes[order[1:]] == hashes[order[:-1]]
+    previous[order[1:][same]] = order[:-1][same]
+    return previous
+
+
+def _write(path: Path, columns: dict[str, Any]) -> None:
     pq.write_table(pa.table(columns), path, compression="zstd")

@@ -1,73 +1,159 @@
 """Step function: a documents file and the benchmark index -> contamination marks.
 
-marks.parquet   row uint32 · id binary(16) · kind "contaminated" · evidence string, JSON:
-    {"num_items": n, "items": [{"benchmark", "id", "part", "rule", "words", "text"}, ...]}
+marks.parquet   row uint32 · id binary(16) · kind string · evidence string, JSON:
+    kind "contaminated" (the document goes) or "contaminated-span" (the spans are cut out of it), by what the recipe
+    wants for the parts of benchmarks found in it
+    evidence {"num_items": n, "items": [{"benchmark", "id", "part", "rule", "words", "text"}, ...]}, for spans also
+    "spans": [[first byte, end], ...]; for a document that goes although spans were to be cut, "because"
     `words` is the length of the longest match with the item, `text` that match as it stands in the document;
     the items with the longest matches come first, at most MAX_ITEMS of them.
-params: ngram, min_words.   task.inputs: documents.parquet, then items, ngrams, anchors and words of the index.
-counts: documents, contaminated, items (pairs of document and item), "benchmark/<name>" (documents that hold any of it).
+reported.parquet    the same of documents that stay as they are, kind "contaminated-reported"
+found.json      [{"measure", "benchmark", "part", "documents", "items"}, ...]: how many documents hold anything of it,
+    and which items; measure "rule" is that of the marks, "whitespace-30" the one of proof_pile.decontaminate.overlap
+params: ngram, min_words, overlap, action {part: action}.
+task.inputs: documents.parquet, then items, ngrams, short and overlap of the index.
+counts: documents, contaminated, contaminated-span, contaminated-reported, items (pairs of document and item),
+"benchmark/<name>" (documents that hold any of it).
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow.parquet as pq
 
+from llemma.core.files import write_json
 from llemma.core.steps import Task
-from proof_pile.dedup.clusters import write_marks
-from proof_pile.words import Words, find_ngrams, lookup_table, text_batches, words_of_array
+from proof_pile.decontaminate.lookup import KeyTable, Places, ShortTexts, buffers, find_places, key_table
+from proof_pile.decontaminate.overlap import find_overlaps
+from proof_pile.decontaminate.spans import is_frame, spans_to_cut
+from proof_pile.decontaminate.words import ngram_hashes
+from proof_pile.dedup.marks import write_marks
+from proof_pile.words import text_batches
 
-VERSION = 1
+VERSION = 2
 MAX_ITEMS = 5  # chosen by us: a copy of a whole benchmark would write a book into its own mark
 MAX_TEXT_CHARS = 300
+KINDS = {
+    "remove-document": "contaminated",
+    "remove-span": "contaminated-span",
+    "report": "contaminated-reported",
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Overlaps:
+    """The n-grams between white space: their table, and item and word of each posting."""
+
+    table: KeyTable
+    items: np.ndarray
+    words: np.ndarray
 
 
 @dataclass(frozen=True, kw_only=True)
 class Index:
-    """The benchmark index in memory."""
+    """The benchmark index in memory: what is looked for, and whose it is."""
 
-    items: list[dict[str, str]]
-    ngrams: dict[str, np.ndarray]
-    anchors: dict[str, np.ndarray]
-    ngram_table: np.ndarray
-    anchor_table: np.ndarray
-    short_words: dict[int, np.ndarray]
+    benchmark: list[str]
+    id: list[str]
+    part: list[str]
+    texts: Any  # an Arrow column, read only to confirm a place
+    ngrams: KeyTable
+    ngram_items: np.ndarray
+    ngram_words: np.ndarray
+    short: ShortTexts
+    short_items: np.ndarray
+    overlaps: dict[int, Overlaps]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Match:
-    """Words first..last (inclusive) of a batch are words of an item."""
+    """Bytes begin:end of a document are `words` words of an item."""
 
-    document: int
     item: int
-    first: int
-    last: int
+    rule: str
+    words: int
+    begin: int
+    end: int
 
-    @property
-    def num_words(self) -> int:
-        """Length of the match in words."""
-        return self.last - self.first + 1
+
+@dataclass
+class Found:
+    """What was found in a document: for each item its longest match, and every match."""
+
+    best: dict[int, Match] = field(default_factory=dict)
+    matches: list[Match] = field(default_factory=list)
+
+    def add(self, match: Match) -> None:
+        self.matches.append(match)
+        if match.item not in self.best or match.words > self.best[match.item].words:
+            self.best[match.item] = match
+
+
+@dataclass
+class Tally:
+    """Documents and items by measure, benchmark and part."""
+
+    documents: dict[tuple[str, str, str], int] = field(default_factory=dict)
+    items: dict[tuple[str, str, str], set[int]] = field(default_factory=dict)
+
+    def add(self, index: Index, measure: str, items: set[int]) -> None:
+        """Counts one document that holds these items."""
+        by_part: dict[tuple[str, str, str], set[int]] = {}
+        for item in items:
+            by_part.setdefault((measure, index.benchmark[item], index.part[item]), set()).add(item)
+        for key, members in by_part.items():
+            self.documents[key] = self.documents.get(key, 0) + 1
+            self.items.setdefault(key, set()).update(members)
+
+    def as_json(self) -> list[dict[str, Any]]:
+        """The rows of found.json, in order."""
+        names = ("measure", "benchmark", "part")
+        return [
+            {**dict(zip(names, key, strict=True)), "documents": self.documents[key], "items": sorted(self.items[key])}
+            for key in sorted(self.documents)
+        ]
 
 
 @lru_cache(maxsize=1)
-def load_index(items: str, ngrams: str, anchors: str, words: str) -> Index:
+def load_index(items: str, ngrams: str, short: str, overlap: str, min_words: int, lengths: tuple[int, ...]) -> Index:
     """The index that `proof_pile.decontaminate.index` wrote; kept for the next task of this process."""
-    ngram_columns, anchor_columns, word_columns = (_columns(path) for path in (ngrams, anchors, words))
-    numbers, firsts = np.unique(word_columns["item"], return_index=True)
-    parts = np.split(word_columns["hash"], firsts[1:]) if len(numbers) else []
+    table = pq.read_table(items, columns=["benchmark", "id", "part", "text"])
+    ngram_columns, short_columns, overlap_columns = (_columns(path) for path in (ngrams, short, overlap))
+    _, firsts = np.unique(short_columns["text"], return_index=True)
+    offsets = np.append(firsts, len(short_columns["text"])).astype(np.int64)
+    hashes = short_columns["hash"].astype(np.uint64)
+    anchors = np.array(
+        [ngram_hashes(hashes[end - min_words : end], min_words)[0] for end in offsets[1:].tolist()], np.uint64
+    )
+    order = np.argsort(anchors, kind="stable")
+    rows = {n: overlap_columns["n"] == n for n in lengths}
     return Index(
-        items=pq.read_table(items).to_pylist(),
-        ngrams=ngram_columns,
-        anchors=anchor_columns,
-        ngram_table=lookup_table(ngram_columns["key"]),
-        anchor_table=lookup_table(anchor_columns["key"]),
-        short_words=dict(zip(numbers.tolist(), parts, strict=True)),
+        benchmark=table["benchmark"].to_pylist(),
+        id=table["id"].to_pylist(),
+        part=table["part"].to_pylist(),
+        texts=table["text"],
+        ngrams=key_table(ngram_columns["key"]),
+        ngram_items=ngram_columns["item"],
+        ngram_words=ngram_columns["word"],
+        short=ShortTexts(
+            offsets=offsets, hashes=hashes, anchors=key_table(anchors[order]), texts=order.astype(np.int64)
+        ),
+        short_items=short_columns["item"][firsts] if len(firsts) else np.zeros(0, np.uint32),
+        overlaps={
+            n: Overlaps(
+                table=key_table(overlap_columns["key"][chosen]),
+                items=overlap_columns["item"][chosen],
+                words=overlap_columns["word"][chosen],
+            )
+            for n, chosen in rows.items()
+        },
     )
 
 
@@ -78,85 +164,120 @@ def _columns(path: str) -> dict[str, np.ndarray]:
 
 def run(params: dict[str, Any], task: Task, out: Path) -> dict[str, int]:
     """Marks the documents of one file that hold text of a benchmark."""
-    index = load_index(*(item.path for item in task.inputs[1:5]))
+    lengths = tuple(params.get("overlap", ()))
+    index = load_index(*(item.path for item in task.inputs[1:5]), params["min_words"], lengths)
     marks: list[tuple[int, bytes, str, dict[str, Any]]] = []
-    counts = {"documents": 0, "contaminated": 0, "items": 0}
+    counts = dict.fromkeys(("documents", *KINDS.values(), "items"), 0)
+    tally = Tally()
     for first_row, batch in text_batches(task.inputs[0].path, ("id", "text")):
         counts["documents"] += batch.num_rows
-        for document, found in find_matches(words_of_array(batch.column("text")), index, params):
-            id_ = batch.column("id")[document].as_py()
-            marks.append((first_row + document, id_, "contaminated", _evidence(index, found)))
-            counts["contaminated"] += 1
-            counts["items"] += len(found)
-            for benchmark in sorted({index.items[match.item]["benchmark"] for match, _ in found}):
+        data, offsets = buffers(batch.column("text"))
+        for document, found, cut in find_matches(data, offsets, index, params["ngram"], params["min_words"]):
+            text = data[offsets[document] : offsets[document + 1]].tobytes()
+            kind, evidence = judge(index, found, text, params["action"], cut=cut)
+            marks.append((first_row + document, batch.column("id")[document].as_py(), kind, evidence))
+            counts[kind] += 1
+            counts["items"] += len(found.best)
+            tally.add(index, "rule", set(found.best))
+            for benchmark in sorted({index.benchmark[item] for item in found.best}):
                 counts[f"benchmark/{benchmark}"] = counts.get(f"benchmark/{benchmark}", 0) + 1
-    write_marks(out / "marks.parquet", marks)
+        for _, n, items in overlapping(data, offsets, index):
+            tally.add(index, f"whitespace-{n}", items)
+    reported = KINDS["report"]
+    write_marks(out / "marks.parquet", [mark for mark in marks if mark[2] != reported])
+    write_marks(out / "reported.parquet", [mark for mark in marks if mark[2] == reported])
+    write_json(out / "found.json", tally.as_json())
     return counts
 
 
-def find_matches(words: Words, index: Index, params: dict[str, Any]) -> Iterator[tuple[int, list[tuple[Match, str]]]]:
-    """For each contaminated document, in order: the longest match with each item and its text, longest first."""
-    plain = words.without_operators()
-    best: dict[tuple[int, int], tuple[Match, Words]] = {}
-    for match in _long_matches(plain, index, params["ngram"]):
-        _keep_longest(best, match, plain)
-    for match in _whole_matches(words, index, params["min_words"]):
-        _keep_longest(best, match, words)
-    by_document: dict[int, list[tuple[Match, Words]]] = {}
-    for match, where in best.values():
-        by_document.setdefault(match.document, []).append((match, where))
-    for document in sorted(by_document):
-        found = sorted(by_document[document], key=lambda pair: (-pair[0].num_words, pair[0].item))
-        yield document, [(match, where.text(match.first, match.last)) for match, where in found]
+def judge(
+    index: Index, found: Found, text: bytes, actions: dict[str, str], *, cut: bool = False
+) -> tuple[str, dict[str, Any]]:
+    """The kind of mark for a document, and its evidence.  `cut`: it holds more places than were looked at."""
+    wanted = {actions[index.part[item]] for item in found.best}
+    action = next(action for action in KINDS if action in wanted)
+    evidence = _evidence(index, found, text)
+    if action == "remove-span":
+        places = [(m.begin, m.end) for m in found.matches if actions[index.part[m.item]] == "remove-span"]
+        spans = spans_to_cut(text, places)
+        if cut or is_frame(text, spans):
+            return KINDS["remove-document"], {**evidence, "because": "little would be left of it"}
+        evidence["spans"] = [list(span) for span in spans]
+    return KINDS[action], evidence
 
 
-def _keep_longest(best: dict[tuple[int, int], tuple[Match, Words]], match: Match, where: Words) -> None:
-    key = (match.document, match.item)
-    if key not in best or match.num_words > best[key][0].num_words:
-        best[key] = (match, where)
+def find_matches(
+    data: np.ndarray, offsets: np.ndarray, index: Index, ngram: int, min_words: int
+) -> Iterator[tuple[int, Found, bool]]:
+    """(document, what was found in it, whether it holds more than that) for each contaminated document, in order."""
+    for places in find_places(data, offsets, ngram=ngram, ngrams=index.ngrams, min_words=min_words, short=index.short):
+        results: dict[int, Found] = {}
+        for document, matches in _long_matches(places, index, ngram):
+            for match in matches:
+                results.setdefault(document, Found()).add(match)
+        for document, text, begin, end in places.wholes.tolist():
+            words = int(index.short.offsets[text + 1] - index.short.offsets[text])
+            match = Match(item=int(index.short_items[text]), rule="whole", words=words, begin=begin, end=end)
+            results.setdefault(document, Found()).add(match)
+        for document in sorted(results):
+            yield document, results[document], document in places.cut
 
 
-def _hits(
-    words: Words, n: int, table: np.ndarray, columns: dict[str, np.ndarray]
-) -> Iterator[tuple[int, int, int, int]]:
-    """(document, word of the batch, item, word of the item) for each place where n words stand in the index."""
-    documents, firsts, keys = find_ngrams(words, n, table)
-    begins = np.searchsorted(columns["key"], keys, side="left").tolist()
-    ends = np.searchsorted(columns["key"], keys, side="right").tolist()
-    items, item_words = columns["item"], columns["word"]
-    for document, first, begin, end in zip(documents.tolist(), firsts.tolist(), begins, ends, strict=True):
-        for row in range(begin, end):
-            yield document, first, int(items[row]), int(item_words[row])
-
-
-def _long_matches(plain: Words, index: Index, n: int) -> Iterator[Match]:
+def _long_matches(places: Places, index: Index, n: int) -> Iterator[tuple[int, list[Match]]]:
     """Runs of n words or more that a document shares with an item: neighbouring n-grams are joined."""
-    open_runs: dict[tuple[int, int, int], tuple[int, int]] = {}
-    for document, first, item, word in _hits(plain, n, index.ngram_table, index.ngrams):
-        key = (document, item, first - word)
-        begin, last = open_runs.get(key, (first, first + n - 1))
-        if first > last + 1:  # the same item again further on in step: a new run
-            yield Match(document=document, item=item, first=begin, last=last)
-            begin = first
-        open_runs[key] = (begin, first + n - 1)
-    for (document, item, _), (begin, last) in open_runs.items():
-        yield Match(document=document, item=item, first=begin, last=last)
+    rows, items, words = index.ngrams.rows, index.ngram_items, index.ngram_words
+    for document, hits in groupby(places.hits.tolist(), key=lambda hit: hit[0]):
+        matches: list[Match] = []
+        open_runs: dict[tuple[int, int], list[int]] = {}  # (item, shift) -> [first word, last word, begin, end]
+        for _, first, begin, end, key in hits:
+            for row in range(rows[key], rows[key + 1]):
+                item = int(items[row])
+                shift = first - int(words[row])
+                run = open_runs.get((item, shift))
+                if run is not None and first <= run[1] + 1:
+                    run[1], run[3] = first + n - 1, end
+                    continue
+                if run is not None:  # the same item again further on in step: a new run
+                    matches.append(_match(item, run))
+                open_runs[item, shift] = [first, first + n - 1, begin, end]
+        matches += [_match(item, run) for (item, _), run in open_runs.items()]
+        yield document, sorted(matches, key=lambda match: (match.begin, match.item, match.end))
 
 
-def _whole_matches(words: Words, index: Index, min_words: int) -> Iterator[Match]:
-    """Short items that stand in a document from their first word to their last."""
-    for document, first, item, word in _hits(words, min_words, index.anchor_table, index.anchors):
-        wanted = index.short_words[item]
-        begin = first - word
-        found = words.hashes[begin : begin + len(wanted)] if begin >= words.offsets[document] else wanted[:0]
-        if np.array_equal(found, wanted):
-            yield Match(document=document, item=item, first=begin, last=begin + len(wanted) - 1)
+def _match(item: int, run: list[int]) -> Match:
+    return Match(item=item, rule="ngram", words=run[1] - run[0] + 1, begin=run[2], end=run[3])
 
 
-def _evidence(index: Index, found: list[tuple[Match, str]]) -> dict[str, Any]:
+def overlapping(data: np.ndarray, offsets: np.ndarray, index: Index) -> Iterator[tuple[int, int, set[int]]]:
+    """(document, n, items) where a document shares n words between white space with items, as their texts confirm."""
+    for n, rows in find_overlaps(data, offsets, {n: overlap.table for n, overlap in index.overlaps.items()}):
+        overlap = index.overlaps[n]
+        for document, places in groupby(rows.tolist(), key=lambda row: row[0]):
+            items: set[int] = set()
+            for _, key, begin, end in places:
+                here = offsets[document]
+                shared = data[here + begin : here + end].tobytes().decode("utf-8", "replace").split()
+                for row in range(overlap.table.rows[key], overlap.table.rows[key + 1]):
+                    item, word = int(overlap.items[row]), int(overlap.words[row])
+                    if item not in items and index.texts[item].as_py().split()[word : word + n] == shared:
+                        items.add(item)
+            if items:
+                yield document, n, items
+
+
+def _evidence(index: Index, found: Found, text: bytes) -> dict[str, Any]:
     shown = []
-    for match, text in found[:MAX_ITEMS]:
-        item = index.items[match.item]
-        described = {name: item[name] for name in ("benchmark", "id", "part", "rule")}
-        shown.append({**described, "words": match.num_words, "text": text[:MAX_TEXT_CHARS]})
-    return {"num_items": len(found), "items": shown}
+    best = sorted(found.best.values(), key=lambda match: (-match.words, match.item))
+    for match in best[:MAX_ITEMS]:
+        quoted = text[match.begin : min(match.end, match.begin + 4 * MAX_TEXT_CHARS)].decode("utf-8", "replace")
+        shown.append(
+            {
+                "benchmark": index.benchmark[match.item],
+                "id": index.id[match.item],
+                "part": index.part[match.item],
+                "rule": match.rule,
+                "words": match.words,
+                "text": quoted[:MAX_TEXT_CHARS],
+            }
+        )
+    return {"num_items": len(best), "items": shown}

@@ -1,171 +1,174 @@
-"""Step function: a documents file -> what duplicates are found by, in Arrow files that are read by memory map.
+"""Step function: a documents file -> what its documents are compared by.
 
-documents.arrow   one batch, row i = document i: id binary(16), source string, name string, num_bytes int64,
-                  num_shingles int64, signature fixed_size_list(uint32) (one 0 where near-duplicates are not wanted)
-contents.arrow    batch p = partition p: content binary(16) (blake2b-128 of the text), row uint32
-bands.arrow       batch p = partition p: key uint64 (hash of a band's number and rows), row uint32
+documents.bin   one record a document (`record_type`): id, half of the SHA-256 of the text, bytes of text, where its
+                name stands in names.bin, number of shingles, and 8 bits of each value of its sketch
+names.bin       the names of all documents, UTF-8, one after the other
+keys.bin        records of KEY: a bucket's key, the document's row, 32 bits of its content; sorted into 256 parts by the
+                key's first byte, rows rising in each.  Lowest bit of a key: 1 = of a text without a shingle, or of any
+                text where only copies are looked for (a hash of the content); 0 = of a band
+ids.bin         records of ID, sorted into 256 parts by the id's first byte
+fences.bin      uint64 [2, 257]: where each part of keys and of ids begins
 
-params: ngram, bands, rows, partitions, seed, near.   counts: documents, shingles.
+params: near, exact, seed, and where near is true ngram, bands, rows, values.   task.inputs: documents.parquet.
+counts: documents, shingles, keys, name_bytes.
 """
 
 from __future__ import annotations
 
 import hashlib
 import itertools
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.parquet as pq
 
 from llemma.core.steps import Task
-from proof_pile.words import band_keys, minhash, text_batches, words_of_array
+from proof_pile.dedup.arrays import write_array
+from proof_pile.dedup.sketches import band_keys, low_bits, make_sketches
+from proof_pile.words import Room, all_ngram_hashes, words_of_array
 
-VERSION = 1
+VERSION = 2
+PIECE_BYTES = 1 << 19  # chosen by us: a piece's words stay in the processor's cache until they are sketched
+PART_BITS = 8
+CONTENT_KEY = np.uint64(1)
+
+KEY = np.dtype([("key", "<u8"), ("row", "<u4"), ("content", "<u4")])
+ID = np.dtype([("id", "<u8", (2,)), ("content", "<u8"), ("num_bytes", "<u8"), ("row", "<u4")])
+
+
+def record_type(values: int) -> np.dtype:
+    """A document's record in documents.bin; `values` is 0 where near-duplicates are not looked for."""
+    return np.dtype(
+        [
+            ("id", "<u8", (2,)),
+            ("content", "<u8", (2,)),
+            ("num_bytes", "<u8"),
+            ("name_begin", "<u8"),
+            ("name_bytes", "<u4"),
+            ("num_shingles", "<u4"),
+            ("sketch", "u1", (values,)),
+        ]
+    )
 
 
 def run(params: dict[str, Any], task: Task, out: Path) -> dict[str, int]:
     """Writes the fingerprints of one documents file."""
-    near = params["near"]
-    size = params["bands"] * params["rows"] if near else 1
-    described: list[pa.RecordBatch] = []
-    signatures, shingles, contents, lengths = [], [], [], []
-    for _, batch in text_batches(task.inputs[0].path, ("id", "source", "name", "text")):
-        described.append(batch.select(["id", "source", "name"]))
-        texts = batch.column("text")
-        lengths.append(np.asarray(_byte_lengths(texts)))
-        contents.append(_content_hashes(texts))
-        if near:
-            signature, counts = minhash(words_of_array(texts), params["ngram"], size, params["seed"])
-        else:
-            signature, counts = np.zeros((len(texts), 1), np.uint32), np.zeros(len(texts), np.int64)
-        signatures.append(signature)
-        shingles.append(counts)
-    signature = _stack(signatures, (0, size), np.uint32)
-    num_shingles = _stack(shingles, (0,), np.int64)
-    content = _stack(contents, (0, 2), np.uint64)
-    _write_documents(out / "documents.arrow", described, _stack(lengths, (0,), np.int64), num_shingles, signature)
-    partitions = params["partitions"]
-    rows = np.arange(len(content), dtype=np.uint32)
-    binary = pa.FixedSizeBinaryArray.from_buffers(pa.binary(16), len(content), [None, pa.py_buffer(content.tobytes())])
-    write_partitions(
-        out / "contents.arrow",
-        content[:, 0] % np.uint64(partitions),
-        partitions,
-        {"content": binary, "row": pa.array(rows)},
-    )
-    # A document without a shingle is like no other: it would share every band with all of its kind.
-    compared = np.flatnonzero(num_shingles > 0).astype(np.uint32)
-    keys = band_keys(signature[compared], params["bands"], params["rows"]) if near else np.empty((0, 1), np.uint64)
-    key_rows = np.repeat(compared, keys.shape[1]) if near else np.empty(0, np.uint32)
-    keys = keys.reshape(-1)
-    write_partitions(
-        out / "bands.arrow",
-        keys % np.uint64(partitions),
-        partitions,
-        {"key": pa.array(keys), "row": pa.array(key_rows)},
-    )
-    return {"documents": len(content), "shingles": int(num_shingles.sum())}
+    records: list[np.ndarray] = []
+    keys: list[np.ndarray] = []
+    counts = {"documents": 0, "shingles": 0, "keys": 0, "name_bytes": 0}
+    with open(out / "names.bin", "wb") as names:
+        room = Room()
+        for piece in text_pieces(task.inputs[0].path, ("id", "name", "text")):
+            here, bucket_keys = _fingerprints(piece, params, room)
+            lengths, text = _strings(piece.column("name"))
+            here["name_begin"] = counts["name_bytes"] + np.cumsum(lengths) - lengths
+            here["name_bytes"] = lengths
+            names.write(text)
+            bucket_keys["row"] += counts["documents"]
+            counts["documents"] += len(here)
+            counts["shingles"] += int(here["num_shingles"].sum(dtype=np.int64))
+            counts["name_bytes"] += len(text)
+            records.append(here)
+            keys.append(bucket_keys)
+    documents = np.concatenate([np.empty(0, record_type(params.get("values", 0))), *records])
+    all_keys = np.concatenate([np.empty(0, KEY), *keys])
+    counts["keys"] = len(all_keys)
+    ids = np.empty(len(documents), ID)
+    ids["id"], ids["content"], ids["num_bytes"] = documents["id"], documents["content"][:, 0], documents["num_bytes"]
+    ids["row"] = np.arange(len(documents))
+    with open(out / "documents.bin", "wb") as file:
+        write_array(file, documents)
+    fences = np.zeros((2, (1 << PART_BITS) + 1), "<u8")
+    for number, (name, array, column) in enumerate(
+        (("keys", all_keys, all_keys["key"]), ("ids", ids, ids["id"][:, 0]))
+    ):
+        part = part_of(column, PART_BITS)
+        with open(out / f"{name}.bin", "wb") as file:
+            write_array(file, array[np.argsort(part, kind="stable")])
+        fences[number, 1:] = np.cumsum(np.bincount(part, minlength=1 << PART_BITS))
+    fences.tofile(out / "fences.bin")
+    return counts
 
 
-def _stack(arrays: list[np.ndarray], empty_shape: tuple[int, ...], dtype: Any) -> np.ndarray:
-    return np.concatenate(arrays) if arrays else np.empty(empty_shape, dtype)
+def part_of(keys: np.ndarray, bits: int) -> np.ndarray:
+    """uint16: the first bits of each key."""
+    return (keys >> np.uint64(64 - bits)).astype(np.uint16)
 
 
-def _byte_lengths(texts: pa.Array) -> pa.Array:
-    import pyarrow.compute as pc
+def text_pieces(path: str, columns: tuple[str, ...]) -> Iterator[pa.RecordBatch]:
+    """The rows of a documents file in pieces of about PIECE_BYTES of text."""
+    with pq.ParquetFile(path, pre_buffer=False, buffer_size=1 << 20) as file:
+        place = file.schema_arrow.get_field_index("text")
+        groups = [file.metadata.row_group(number) for number in range(file.num_row_groups)]
+        size = sum(group.column(place).total_uncompressed_size for group in groups)
+        rows = max(1, PIECE_BYTES * file.metadata.num_rows // max(size, 1))
+        for batch in file.iter_batches(rows, columns=list(columns), use_threads=False):
+            lengths, _ = _strings(batch.column("text"), with_data=False)
+            number = (np.cumsum(lengths) - lengths) // PIECE_BYTES
+            begins = np.flatnonzero(np.diff(number, prepend=-1))
+            for begin, end in itertools.pairwise([*begins.tolist(), batch.num_rows]):
+                yield batch.slice(begin, end - begin)
 
-    return pc.binary_length(texts).cast(pa.int64())
+
+def _strings(array: pa.Array, *, with_data: bool = True) -> tuple[np.ndarray, bytes]:
+    """Lengths in bytes (int64) of the strings of an array, and all of them joined."""
+    array = array.cast(pa.large_string())
+    _, offset_buffer, data_buffer = array.buffers()
+    if not len(array):
+        return np.zeros(0, np.int64), b""
+    offsets = np.frombuffer(offset_buffer, np.int64)[array.offset : array.offset + len(array) + 1]
+    data = memoryview(data_buffer)[offsets[0] : offsets[-1]] if with_data and data_buffer is not None else b""
+    return np.diff(offsets), bytes(data)
 
 
-def _content_hashes(texts: pa.Array) -> np.ndarray:
-    """uint64 [n, 2]: blake2b-128 of each text's bytes."""
+def _fingerprints(batch: pa.RecordBatch, params: dict[str, Any], room: Room) -> tuple[np.ndarray, np.ndarray]:
+    """Records of the batch's documents (without names), and their keys with rows counted from the batch's first."""
+    values = params.get("values", 0)
+    records = np.zeros(batch.num_rows, record_type(values))
+    records["id"] = _fixed(batch.column("id"))
+    records["content"], records["num_bytes"] = _contents(batch.column("text"))
+    keyless = np.arange(batch.num_rows)
+    band = np.empty((0, 1), np.uint64)
+    rows = np.empty(0, np.int64)
+    if params["near"]:
+        shingles, offsets = all_ngram_hashes(words_of_array(batch.column("text"), room), params["ngram"], room)
+        records["num_shingles"] = np.diff(offsets)
+        sketches = make_sketches(shingles, offsets, values, params["seed"])
+        records["sketch"] = low_bits(sketches)
+        # A document without a shingle is like no other: it would share every band with all of its kind.
+        rows = np.flatnonzero(records["num_shingles"])
+        keyless = np.flatnonzero(records["num_shingles"] == 0)
+        band = band_keys(sketches[rows], params["bands"], params["rows"]) & ~CONTENT_KEY
+    if not params["exact"]:
+        keyless = keyless[:0]
+    keys = np.empty(band.size + len(keyless), KEY)
+    keys["key"][: band.size] = band.reshape(-1)
+    keys["row"][: band.size] = np.repeat(rows, band.shape[1])
+    keys["key"][band.size :] = records["content"][keyless, 0] | CONTENT_KEY
+    keys["row"][band.size :] = keyless
+    keys["content"] = records["content"][keys["row"], 1].astype(np.uint32)
+    return records, keys
+
+
+def _fixed(array: pa.Array) -> np.ndarray:
+    """uint64 [n, 2] of an array of 16 bytes each."""
+    buffer = array.buffers()[1]
+    whole = np.frombuffer(buffer if buffer is not None else b"", "<u8")
+    return whole[2 * array.offset : 2 * (array.offset + len(array))].reshape(-1, 2)
+
+
+def _contents(texts: pa.Array) -> tuple[np.ndarray, np.ndarray]:
+    """uint64 [n, 2], half of the SHA-256 of each text's bytes, and the number of these bytes."""
+    texts = texts.cast(pa.large_string())
+    _, offset_buffer, data_buffer = texts.buffers()
+    offsets = np.frombuffer(offset_buffer, np.int64)[texts.offset : texts.offset + len(texts) + 1]
+    data = memoryview(data_buffer if data_buffer is not None else b"")
+    bounds = offsets.tolist()
     digests = b"".join(
-        hashlib.blake2b(value.as_buffer(), digest_size=16).digest() for value in texts.cast(pa.large_binary())
+        hashlib.sha256(data[begin:end], usedforsecurity=False).digest()[:16]
+        for begin, end in itertools.pairwise(bounds)
     )
-    return np.frombuffer(digests, np.uint64).reshape(-1, 2)
-
-
-def _write_documents(
-    path: Path, described: list[pa.RecordBatch], lengths: np.ndarray, shingles: np.ndarray, signature: np.ndarray
-) -> None:
-    fields = [("id", pa.binary(16)), ("source", pa.string()), ("name", pa.string())]
-    table = pa.Table.from_batches(described, schema=pa.schema(fields)).combine_chunks()
-    columns = [table.column(name).combine_chunks() for name, _ in fields]
-    columns = [c.combine_chunks() if isinstance(c, pa.ChunkedArray) else c for c in columns]
-    columns += [
-        pa.array(lengths),
-        pa.array(shingles),
-        pa.FixedSizeListArray.from_arrays(pa.array(signature.reshape(-1)), signature.shape[1]),
-    ]
-    names = ["id", "source", "name", "num_bytes", "num_shingles", "signature"]
-    batch = pa.RecordBatch.from_arrays(columns, names=names)
-    with pa.OSFile(str(path), "wb") as sink, pa.ipc.new_file(sink, batch.schema) as writer:
-        writer.write_batch(batch)
-
-
-def write_partitions(path: Path, partition: np.ndarray, partitions: int, columns: dict[str, pa.Array]) -> None:
-    """An Arrow file with one record batch a partition, rows in their order within it."""
-    order = np.argsort(partition, kind="stable")
-    bounds = np.searchsorted(partition[order], np.arange(partitions + 1, dtype=partition.dtype))
-    batch = pa.RecordBatch.from_arrays(list(columns.values()), names=list(columns)).take(pa.array(order))
-    with pa.OSFile(str(path), "wb") as sink, pa.ipc.new_file(sink, batch.schema) as writer:
-        for begin, end in itertools.pairwise(bounds):
-            writer.write_batch(batch.slice(begin, end - begin))
-
-
-def read_partition(path: str, number: int) -> pa.RecordBatch:
-    """One partition of a file that `write_partitions` made, mapped and not copied."""
-    return pa.ipc.open_file(pa.memory_map(path)).get_batch(number)
-
-
-class Fingerprints:
-    """The documents.arrow files of all inputs as one long table; a document's number counts through all files.
-
-    `starts[f]` is the number of file f's first document.
-    """
-
-    def __init__(self, paths: list[str]) -> None:
-        self._batches = [pa.ipc.open_file(pa.memory_map(path)).get_batch(0) for path in paths]
-        self.starts = np.concatenate([[0], np.cumsum([batch.num_rows for batch in self._batches])]).astype(np.int64)
-
-    def __len__(self) -> int:
-        return int(self.starts[-1])
-
-    def place(self, numbers: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """File and row of each document."""
-        files = np.searchsorted(self.starts, numbers, side="right") - 1
-        return files, numbers - self.starts[files]
-
-    def signatures(self, numbers: np.ndarray) -> np.ndarray:
-        """uint32 [documents, values]."""
-        size = self._batches[0].schema.field("signature").type.list_size if self._batches else 1
-        result = np.empty((len(numbers), size), np.uint32)
-        files, rows = self.place(numbers)
-        for file in np.unique(files):
-            chosen = files == file
-            values = self._batches[file].column("signature").values.to_numpy(zero_copy_only=True).reshape(-1, size)
-            result[chosen] = values[rows[chosen]]
-        return result
-
-    def column(self, name: str, numbers: np.ndarray) -> list[Any]:
-        """The values of one column for some documents."""
-        files, rows = self.place(numbers)
-        return [
-            self._batches[file].column(name)[int(row)].as_py()
-            for file, row in zip(files.tolist(), rows.tolist(), strict=True)
-        ]
-
-    def order(self, numbers: np.ndarray, ranks: list[int]) -> list[tuple[int, int, bytes, int]]:
-        """Sort keys of documents: of several duplicates the smallest stays.  `ranks`: place of each file's source."""
-        files, _ = self.place(numbers)
-        return [
-            (ranks[file], -num_bytes, id_, number)
-            for file, num_bytes, id_, number in zip(
-                files.tolist(),
-                self.column("num_bytes", numbers),
-                self.column("id", numbers),
-                numbers.tolist(),
-                strict=True,
-            )
-        ]
+    return np.frombuffer(digests, "<u8").reshape(-1, 2), np.diff(offsets)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from typing import Literal
 
 from pydantic import Field
@@ -10,8 +9,6 @@ from pydantic import Field
 from llemma.core.config import Config as BaseConfig
 from proof_pile.documents import Document
 from proof_pile.filters.verdicts import Drop, Filter, Keep, Verdict
-
-_DIGITS = re.compile(r"[0-9]+")
 
 
 class Config(BaseConfig):
@@ -21,10 +18,12 @@ class Config(BaseConfig):
     max_share: float = Field(default=0.5, ge=0, le=1)
 
 
-def digit_share(text: str) -> float:
+def digit_share(text: str | bytes) -> float:
     """Decimal digits over characters that are not white space; 0 for a text of white space alone."""
-    num_visible = len("".join(text.split()))
-    return sum(map(len, _DIGITS.findall(text))) / num_visible if num_visible else 0.0
+    from proof_pile.filters.marker_scan import count_digits
+
+    num_digits, num_visible = count_digits(text.encode("utf-8", "replace") if isinstance(text, str) else text)
+    return num_digits / num_visible if num_visible else 0.0
 
 
 def make(config: Config) -> Filter:

@@ -19,18 +19,18 @@ class Config(BaseConfig):
     min_bytes: int = Field(default=1, ge=0)
 
 
+def num_bytes(text: str) -> int:
+    """The length of a text in UTF-8."""
+    return len(text) if text.isascii() else len(text.encode("utf-8", "surrogatepass"))
+
+
 def make(config: Config) -> Filter:
     """Reasons: too-large, too-small."""
 
     def judge(document: Document) -> Verdict:
-        num_chars = len(document.text)
-        if num_chars > config.max_bytes:
+        size = num_bytes(document.text)
+        if size > config.max_bytes:
             return Drop("too-large")
-        if num_chars >= config.min_bytes and 4 * num_chars <= config.max_bytes:
-            return Keep(document)
-        num_bytes = len(document.text.encode("utf-8"))
-        if num_bytes > config.max_bytes:
-            return Drop("too-large")
-        return Drop("too-small") if num_bytes < config.min_bytes else Keep(document)
+        return Drop("too-small") if size < config.min_bytes else Keep(document)
 
     return judge

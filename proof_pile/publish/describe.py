@@ -7,8 +7,8 @@ tally.json        {"languages": {language: {"documents", "tokens", "bytes"}}, "l
 samples.jsonl     Sample lines: of kept documents, and of removed ones by reason, those whose ids hash lowest, so that
                   the samples of many files put together are a sample of all
 
-params: text, samples, seed.   task.args: splits, the names of the side files in their order.
-task.inputs: consolidated documents, read documents, dropped documents, removed ones, then one side file a split.
+params: text, samples, seed.   task.args: splits, the splits of these in their order.
+task.inputs: consolidated documents, read documents, dropped documents, removed ones, then one .documents.arrow a split.
 counts: documents, tokens.
 """
 
@@ -75,7 +75,7 @@ def run(params: dict[str, Any], task: Task, out: Path) -> dict[str, int]:
     """Describes one file of documents."""
     consolidated, read, dropped, removed = (item.path for item in task.inputs[:4])
     sides = dict(zip(task.args["splits"], (item.path for item in task.inputs[4:]), strict=True))
-    lengths = {split: iter(_lengths(path)) for split, path in sides.items()}
+    lengths = {split: _lengths(path) for split, path in sides.items()}
     tally = _Tally()
     chosen = _Chosen(params["samples"], params["seed"])
     with contextlib.ExitStack() as stack:
@@ -83,7 +83,8 @@ def run(params: dict[str, Any], task: Task, out: Path) -> dict[str, int]:
         columns = ("id", "source", "name", "text", "meta", "split")
         for _, batch in text_batches(consolidated, columns):
             splits = batch.column("split").to_pylist()
-            tokens = [_next_length(lengths, split, consolidated) for split in splits]
+            ids = batch.column("id").to_pylist()
+            tokens = [_length(lengths, split, id_, consolidated) for split, id_ in zip(splits, ids, strict=True)]
             sizes = [value.as_buffer().size for value in batch.column("text").cast(pa.large_binary())]
             tally.add(batch.column("meta").to_pylist(), tokens, sizes)
             chosen.offer_batch(batch, None)
@@ -94,7 +95,7 @@ def run(params: dict[str, Any], task: Task, out: Path) -> dict[str, int]:
                         writers[split] = stack.enter_context(pq.ParquetWriter(path, texts_schema(), compression="zstd"))
                     writers[split].write_table(_texts(batch, splits, tokens, split))
     for split, rest in lengths.items():
-        if next(rest, None) is not None:
+        if rest:
             raise DamagedFileError(f"{sides[split]}: names more documents than {consolidated} holds")
     _sample_dropped(chosen, dropped)
     _sample_removed(chosen, removed, read)
@@ -103,17 +104,17 @@ def run(params: dict[str, Any], task: Task, out: Path) -> dict[str, int]:
     return {"documents": tally.documents, "tokens": tally.tokens}
 
 
-def _lengths(path: str) -> Iterator[int]:
-    with pq.ParquetFile(path) as file:
-        for batch in file.iter_batches(columns=["num_tokens"]):
-            yield from batch.column(0).to_pylist()
+def _lengths(path: str) -> dict[bytes, int]:
+    """Tokens of each document of a shard by its id; a shard may be shuffled."""
+    table = pa.ipc.open_file(pa.memory_map(path)).read_all()
+    return dict(zip(table.column("id").to_pylist(), table.column("num_tokens").to_pylist(), strict=True))
 
 
-def _next_length(lengths: dict[str, Iterator[int]], split: str, path: str) -> int:
-    value = next(lengths.get(split, iter(())), None)
-    if value is None:
-        raise DamagedFileError(f"{path}: holds more {split} documents than were tokenized")
-    return value
+def _length(lengths: dict[str, dict[bytes, int]], split: str, id_: bytes, path: str) -> int:
+    try:
+        return lengths[split].pop(id_)
+    except KeyError:
+        raise DamagedFileError(f"{path}: holds {split} documents that were not tokenized ({id_.hex()})") from None
 
 
 def _texts(batch: pa.RecordBatch, splits: list[str], tokens: list[int], split: str) -> pa.Table:

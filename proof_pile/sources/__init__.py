@@ -21,40 +21,64 @@ from pydantic import Field
 
 from proof_pile.documents import Document, Quarantined
 from proof_pile.sources import (
+    arxiv,
     docstrings,
+    git,
     html,
+    html_records,
+    hub,
+    isabelle_steps,
     jsonl,
     latex,
+    lean_steps,
     metadata,
     notebook,
     parquet,
+    stackexchange,
     synthetic,
     tree,
+    warc,
 )
 from proof_pile.sources.inputs import SourceFile
 
 KINDS: dict[str, str] = {
+    "arxiv": "proof_pile.sources.arxiv",
     "docstrings": "proof_pile.sources.docstrings",
+    "git": "proof_pile.sources.git",
     "html": "proof_pile.sources.html",
+    "html-records": "proof_pile.sources.html_records",
+    "hub": "proof_pile.sources.hub",
+    "isabelle-proof-steps": "proof_pile.sources.isabelle_steps",
     "jsonl": "proof_pile.sources.jsonl",
     "latex": "proof_pile.sources.latex",
+    "lean-proof-steps": "proof_pile.sources.lean_steps",
     "metadata": "proof_pile.sources.metadata",
     "notebook": "proof_pile.sources.notebook",
     "parquet": "proof_pile.sources.parquet",
+    "stackexchange": "proof_pile.sources.stackexchange",
     "synthetic": "proof_pile.sources.synthetic",
     "tree": "proof_pile.sources.tree",
+    "warc": "proof_pile.sources.warc",
 }
 
 SourceConfig = Annotated[
-    docstrings.Config
+    arxiv.Config
+    | docstrings.Config
+    | git.Config
     | html.Config
+    | html_records.Config
+    | hub.Config
+    | isabelle_steps.Config
     | jsonl.Config
     | latex.Config
+    | lean_steps.Config
     | metadata.Config
     | notebook.Config
     | parquet.Config
+    | stackexchange.Config
     | synthetic.Config
-    | tree.Config,
+    | tree.Config
+    | warc.Config,
     Field(discriminator="kind"),
 ]
 

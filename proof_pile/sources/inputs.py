@@ -115,12 +115,13 @@ def readable_name(name: str) -> str:
     return name.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
-def walk(root: Path, endings: tuple[str, ...]) -> Iterator[tuple[str, Path, int]]:
+def walk(root: Path, endings: tuple[str, ...], links_into: Path | None = None) -> Iterator[tuple[str, Path, int]]:
     """Name relative to `root` (with /), path and size of each regular file below it, in order of name.
 
-    Hidden files and folders, and links that lead out of `root`, are passed over; a folder is entered once.
+    Hidden files and folders, and links that lead out of `root` (or of `links_into`), are passed over; a folder is
+    entered once.
     """
-    real_root = os.path.realpath(root)
+    real_root = os.path.realpath(links_into or root)
     found: list[tuple[str, Path, int]] = []
     for folder, folders, files in os.walk(root, followlinks=False):
         folders[:] = sorted(f for f in folders if not f.startswith(".") and f != "__pycache__")

@@ -5,9 +5,14 @@ Names are AlgebraicStack's where it has the language (its 17 first), else those 
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 ALGEBRAIC_STACK: dict[str, str] = {
     ".agda": "agda",
     ".lagda": "agda",
+    ".lagda.md": "agda",
+    ".lagda.rst": "agda",
+    ".lagda.tex": "agda",
     ".c": "c",
     ".h": "c",
     ".cc": "cpp",
@@ -15,21 +20,28 @@ ALGEBRAIC_STACK: dict[str, str] = {
     ".cxx": "cpp",
     ".hpp": "cpp",
     ".hh": "cpp",
+    ".hxx": "cpp",
+    ".ipp": "cpp",
     ".v": "coq",
     ".f": "fortran",
+    ".f77": "fortran",
     ".f90": "fortran",
     ".f95": "fortran",
     ".f03": "fortran",
     ".f08": "fortran",
     ".for": "fortran",
+    ".fpp": "fortran",
     ".g": "gap",
     ".gap": "gap",
     ".gd": "gap",
     ".gi": "gap",
+    ".tst": "gap",
     ".hs": "haskell",
     ".lhs": "haskell",
     ".idr": "idris",
+    ".lidr": "idris",
     ".thy": "isabelle",
+    ".ipynb": "jupyter",
     ".jl": "julia",
     ".lean": "lean",
     ".mpl": "maple",
@@ -70,8 +82,34 @@ TEXT: dict[str, str] = {".txt": "text", ".md": "markdown", ".rst": "rst"}
 
 EXTENSIONS: dict[str, str] = {**ALGEBRAIC_STACK, **OTHER_CODE, **TEXT}
 
+# What other collections call AlgebraicStack's languages (The Stack's `lang`, GitHub's names), in lower case.
+_NAMES: dict[str, str] = {
+    "c++": "cpp",
+    "jupyter notebook": "jupyter",
+    "jupyter-notebook": "jupyter",
+    "literate agda": "agda",
+    "literate haskell": "haskell",
+    "fortran free form": "fortran",
+    "rocq prover": "coq",
+    "lean 4": "lean",
+    "c#": "csharp",
+    "restructuredtext": "rst",
+}
 
-def language_of(name: str) -> str | None:
-    """The language that the file's ending stands for, or None."""
-    dot = name.rfind(".")
-    return EXTENSIONS.get(name[dot:].lower()) if dot > name.rfind("/") else None
+
+def language_of(name: str, table: Mapping[str, str] = EXTENSIONS) -> str | None:
+    """The language that the file's ending stands for, or None; of "a.lagda.md" the longer ending counts first."""
+    base = name[name.rfind("/") + 1 :].lower()
+    last = base.rfind(".")
+    if last < 0:
+        return None
+    before = base.rfind(".", 0, last)
+    if before >= 0 and (found := table.get(base[before:])) is not None:
+        return found
+    return table.get(base[last:])
+
+
+def language_named(name: str) -> str:
+    """AlgebraicStack's name of a language that a collection calls so ("C++" is cpp)."""
+    lowered = name.strip().lower()
+    return _NAMES.get(lowered, lowered)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import Field
 
@@ -12,13 +12,19 @@ from llemma.core.config import Config as BaseConfig
 from proof_pile.documents import Document, Quarantined
 from proof_pile.sources.inputs import SourceFile, is_remote, list_inputs, open_input
 from proof_pile.sources.jsonl import record_document
+from proof_pile.sources.layouts import STACK_COLUMNS, Layout
+
+BATCH_BYTES = 16 << 20  # about how much a batch of rows holds, by the row group's own account
+MAX_BATCH_ROWS = 1024
+READ_BUFFER_BYTES = 1 << 20
 
 
 class Config(BaseConfig):
-    """A file, folder, glob or URL of Parquet files; keys as for JSON lines."""
+    """A file, folder, glob or URL of Parquet files; keys and `layout` as for JSON lines."""
 
     kind: Literal["parquet"]
     path: str
+    layout: Layout = "plain"
     text_key: str = "text"
     name_keys: tuple[str, ...] = ("name", "id", "url", "meta.name", "meta.url", "meta.arxiv_id", "meta.path")
     columns: tuple[str, ...] | None = Field(default=None, description="columns to read; all where not given")
@@ -33,40 +39,73 @@ def list_files(config: Config, base: Path) -> list[SourceFile]:
 
 def read(config: Config, file: SourceFile, source: str) -> Iterator[Document | Quarantined]:
     """The documents of one file; a bad row is quarantined with its number, a damaged row group as a whole."""
+    (path,) = file.paths
+    yield from read_records(config, path, file.name, source)
+
+
+def read_records(config: Any, path: str, name: str, source: str) -> Iterator[Document | Quarantined]:
+    """The documents of the Parquet file at a path or URL.  Pages are read one after the other, not whole row groups."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    (path,) = file.paths
     try:
-        reader = pq.ParquetFile(open_input(path) if is_remote(path) else path)
+        handle = open_input(path) if is_remote(path) else path
+        reader = pq.ParquetFile(handle, pre_buffer=False, buffer_size=READ_BUFFER_BYTES)
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError, OSError) as error:
-        yield Quarantined(path=file.name, reason=f"not a Parquet file: {_short(error)}")
+        yield Quarantined(path=name, reason=f"not a Parquet file: {_short(error)}")
         return
     with reader:
         names = reader.schema_arrow.names
-        if config.text_key.split(".")[0] not in names and config.text_key not in names:
+        if config.layout == "plain" and config.text_key.split(".")[0] not in names and config.text_key not in names:
             reason = f"no column '{config.text_key}'; found {', '.join(names[:20])}"
-            yield Quarantined(path=file.name, reason=reason)
+            yield Quarantined(path=name, reason=reason)
             return
-        columns = [c for c in config.columns if c in names] if config.columns is not None else None
+        columns = _columns(config, names)
         row = 0
         for group in range(reader.num_row_groups):
             start = row
+            known = reader.metadata.row_group(group)
+            rows = max(1, min(MAX_BATCH_ROWS, BATCH_BYTES * known.num_rows // max(known.total_byte_size, 1)))
             try:
-                for batch in reader.iter_batches(batch_size=256, row_groups=[group], columns=columns):
-                    for value in batch.to_pylist():
+                for batch in reader.iter_batches(batch_size=rows, row_groups=[group], columns=columns):
+                    for value in _rows(batch):
                         row += 1
-                        record = record_document(config, value, source)
+                        if isinstance(value, str):
+                            yield Quarantined(path=name, line=row, reason=value)
+                            continue
+                        record = record_document(config, value, source, name)
                         if isinstance(record, Document) and len(record.text) > config.max_text_bytes:
                             record = f"text longer than {config.max_text_bytes} characters"
                         if isinstance(record, str):
-                            yield Quarantined(path=file.name, line=row, reason=record)
+                            yield Quarantined(path=name, line=row, reason=record)
                         else:
                             yield record
-            except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
+            except (pa.ArrowException, OSError) as error:
                 reason = f"damaged row group: {_short(error)}"
-                yield Quarantined(path=file.name, line=row + 1, member=f"row group {group}", reason=reason)
-            row = start + reader.metadata.row_group(group).num_rows
+                yield Quarantined(path=name, line=row + 1, member=f"row group {group}", reason=reason)
+            row = start + known.num_rows
+
+
+def _columns(config: Any, names: list[str]) -> list[str] | None:
+    if config.columns is not None:
+        return [c for c in config.columns if c in names]
+    if config.layout == "the-stack" or (config.layout == "auto" and "max_stars_repo_path" in names):
+        return [c for c in STACK_COLUMNS if c in names]  # it has 30, most of them of other repositories
+    return None
+
+
+def _rows(batch: Any) -> Iterator[dict[str, Any] | str]:
+    """The rows of a record batch; where a text is no UTF-8, what is wrong with that row, and the others as they are."""
+    try:
+        yield from batch.to_pylist()
+        return
+    except UnicodeDecodeError:
+        pass
+    for number in range(batch.num_rows):
+        try:
+            yield batch.slice(number, 1).to_pylist()[0]
+        except UnicodeDecodeError as error:
+            yield f"invalid UTF-8 at byte {error.start}"
 
 
 def _short(error: Exception) -> str:

@@ -30,11 +30,17 @@ def read_chunks(handle: IO[bytes], path: str) -> Iterator[bytes]:
 
 
 def _zstd_chunks(handle: IO[bytes]) -> Iterator[bytes]:
+    """What the frames hold, in pieces of CHUNK_BYTES or more.
+
+    zstandard's own stream_reader ends a truncated stream as if it were whole, so frames are followed by hand.
+    """
     import zstandard
 
     decompressor = zstandard.ZstdDecompressor(max_window_size=ZSTD_WINDOW_BYTES)
     frame = decompressor.decompressobj()
     in_frame = False
+    ready: list[bytes] = []
+    num_ready = 0
     while data := handle.read(CHUNK_BYTES):
         start = 0
         while start < len(data):
@@ -44,6 +50,7 @@ def _zstd_chunks(handle: IO[bytes]) -> Iterator[bytes]:
                 try:
                     out = frame.decompress(piece)
                 except zstandard.ZstdError as error:
+                    yield from ready
                     raise BrokenStreamError(f"damaged zstd stream: {error}") from None
                 in_frame = True
                 piece = b""
@@ -52,7 +59,12 @@ def _zstd_chunks(handle: IO[bytes]) -> Iterator[bytes]:
                     frame = decompressor.decompressobj()
                     in_frame = False
                 if out:
-                    yield out
+                    ready.append(out)
+                    num_ready += len(out)
+                if num_ready >= CHUNK_BYTES:
+                    yield b"".join(ready)
+                    ready, num_ready = [], 0
+    yield from ready
     if in_frame:
         raise BrokenStreamError("truncated zstd stream")
 
@@ -85,20 +97,28 @@ def read_lines(chunks: Iterator[bytes], max_line_bytes: int) -> Iterator[tuple[i
 
     A BrokenStreamError of `chunks` is passed on after the complete lines; the piece of a line before it is not yielded.
     """
-    number, rest, too_long = 1, b"", False
+    number, too_long = 1, False
+    rest: list[bytes] = []  # pieces of the line that is not complete: joined once, or a long line would cost its square
+    num_rest = 0
     for chunk in chunks:
         lines = chunk.split(b"\n")
-        lines[0] = rest + lines[0] if not too_long else b""
-        rest = lines.pop()
+        last = lines.pop()
+        if lines:
+            rest.append(lines[0])
+            lines[0] = b"".join(rest) if not too_long else b""
+            rest, num_rest = [], 0
         for line in lines:
             if too_long or len(line) > max_line_bytes:
                 yield number, None
             else:
                 yield number, line.removesuffix(b"\r")
             number, too_long = number + 1, False
-        if len(rest) > max_line_bytes:
-            rest, too_long = b"", True
+        if not too_long:
+            rest.append(last)
+            num_rest += len(last)
+            if num_rest > max_line_bytes:
+                rest, num_rest, too_long = [], 0, True
     if too_long:
         yield number, None
-    elif rest:
-        yield number, rest
+    elif num_rest:
+        yield number, b"".join(rest)

@@ -11,16 +11,11 @@ from pydantic import Field, model_validator
 
 from llemma.core.config import Config as BaseConfig
 from llemma.core.errors import InputError
-from proof_pile.documents import Document, Quarantined, make_document
-from proof_pile.sources.inputs import (
-    SourceFile,
-    is_remote,
-    list_inputs,
-    read_text,
-    take_until,
-)
+from proof_pile.documents import Document, Quarantined
+from proof_pile.sources.inputs import SourceFile, is_remote, list_inputs, read_bounded, take_until
 from proof_pile.sources.languages import EXTENSIONS, language_of
 from proof_pile.sources.packages import package_files
+from proof_pile.sources.text_file import file_document
 
 
 class Config(BaseConfig):
@@ -69,13 +64,15 @@ def list_files(config: Config, base: Path) -> list[SourceFile]:
 
 def read(config: Config, file: SourceFile, source: str) -> Iterator[Document | Quarantined]:
     """The one document of a file, or why it cannot be read (too long, binary, not UTF-8)."""
-    text = read_text(file, config.max_file_bytes)
-    if isinstance(text, Quarantined):
-        yield text
+    try:
+        data = read_bounded(file.paths[0], config.max_file_bytes)
+    except OSError as error:
+        yield Quarantined(path=file.name, reason=f"unreadable: {error.strerror or error}")
         return
-    if not text.strip():
-        return  # an empty __init__.py is no record that failed
-    ending = file.name[file.name.rfind(".") :].lower()
-    language = config.extensions.get(ending) or language_of(file.name) or "unknown"
-    text = text.replace("\r\n", "\n")
-    yield make_document(source, file.name, text, {"language": language, "path": file.name, **config.meta})
+    if data is None:
+        yield Quarantined(path=file.name, reason=f"file longer than {config.max_file_bytes} bytes")
+        return
+    language = language_of(file.name, {**EXTENSIONS, **config.extensions}) or "unknown"
+    record = file_document(source, file.name, data, language, {"path": file.name, **config.meta})
+    if record is not None:
+        yield record

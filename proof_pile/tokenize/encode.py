@@ -1,42 +1,46 @@
 """Step: one documents Parquet -> one token shard for each source and split in it.
 
 run(params, task, out):
-    params: eod (str, int or None): the end-of-document token, None for the </s> of a SentencePiece vocabulary
+    params: eod (str, int or None): the end-of-document token, None for the </s> of a SentencePiece vocabulary;
+            shuffle_seed (int or None): in a shard the documents stand as they came (None) or shuffled (shards.py)
     task.inputs: [0] documents Parquet (id, source, name, text, split), [1] tokenizer.model or tokenizer.json
-    writes, for each source and split that occurs:
-        <source>.<split>.bin, .idx            Megatron's indexed tokens, one sequence a document, its last token eod
-        <source>.<split>.documents.parquet    row i tells of document i of the .bin (zstd):
-            id          string    32 hexadecimal digits
-            source      string
-            name        string
-            num_tokens  int64     with the end-of-document token
+    writes, for each source and split that occurs, the three files of a shard (shards.py)
     counts: "documents/<source>/<split>", "tokens/<source>/<split>", "bytes/<source>/<split>" (of text)
 
-shard_files(record) -> {(source, split): (bin, idx, documents)}   of a finished task
+shard_files(record, suffixes) -> {(source, split): files}   of a finished task
+
+Texts go from Arrow's buffers to the .bin without becoming Python strings.  In each task the first documents are
+encoded by the tokenizer's own library too: other ids than ours stop the build.
 """
 
 from __future__ import annotations
 
 import contextlib
 from collections import Counter
+from collections.abc import Iterator
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from llemma.core.errors import DamagedFileError, WorkError
-from llemma.core.indexed import IndexedWriter, best_dtype
+from llemma.core.indexed import best_dtype
 from llemma.core.steps import OutputFile, Task, TaskRecord
+from llemma.core.text.probe import probe_equal_ids
 from llemma.core.text.tokenizers import Tokenizer, load_tokenizer, use_one_thread
+from proof_pile.tokenize.shards import ROW_SUFFIX, ShardWriter
 
 if TYPE_CHECKING:
     import pyarrow as pa
+    import pyarrow.parquet as pq
 
-VERSION = 1
-SHARD_SUFFIXES = (".bin", ".idx", ".documents.parquet")
+VERSION = 2
+SHARD_SUFFIXES = (".bin", ".idx", ROW_SUFFIX)
 _COLUMNS = ["id", "source", "name", "text", "split"]
-_READ_ROWS = 32  # held at a time; a document may have some megabytes
-_ROW_GROUP = 1 << 16  # of the side file
+_BATCH_BYTES = 8 << 20  # of text, held at a time; a single document may be larger
+_PROBE_DOCUMENTS = 8
+_PROBE_CHARS = 8192
 
 
 def run(params: dict[str, Any], task: Task, out: Path) -> dict[str, int]:
@@ -45,91 +49,104 @@ def run(params: dict[str, Any], task: Task, out: Path) -> dict[str, int]:
     import pyarrow.parquet as pq
 
     use_one_thread()
-    documents, vocabulary = (item.path for item in task.inputs)
-    tokenizer = load_tokenizer(vocabulary, params.get("eod"))
+    documents, vocabulary = task.inputs
+    tokenizer = _tokenizer(vocabulary.path, vocabulary.sha256, params.get("eod"))
+    dtype = best_dtype(tokenizer.vocab_size)
     counts: Counter[str] = Counter()
-    shards: dict[tuple[str, str], _Shard] = {}
-    with contextlib.ExitStack() as stack, pq.ParquetFile(documents) as file:
+    shards: dict[tuple[str, str], ShardWriter] = {}
+    with contextlib.ExitStack() as stack, pq.ParquetFile(documents.path) as file:
         missing = [name for name in _COLUMNS if name not in file.schema_arrow.names]
         if missing:
-            raise DamagedFileError(f"{documents}: has no column {', '.join(missing)}: it is not a file of documents")
-        for batch in file.iter_batches(batch_size=_READ_ROWS, columns=_COLUMNS):
-            rows = batch.to_pydict()
-            num_bytes = pc.binary_length(batch.column("text")).to_pylist()
-            encoded = tokenizer.encode_batch(rows["text"])
-            for number, ids in enumerate(encoded):
-                key = (rows["source"][number], rows["split"][number])
+            raise DamagedFileError(
+                f"{documents.path}: has no column {', '.join(missing)}: it is not a file of documents"
+            )
+        for number, batch in enumerate(_batches(file)):
+            if number == 0:
+                _probe(tokenizer, batch)
+            for key, rows in _by_source_and_split(batch):
                 if key not in shards:
                     prefix = out / ".".join(key)
-                    shards[key] = stack.enter_context(_Shard(prefix, tokenizer))
-                shards[key].add(rows["id"][number], rows["name"][number], ids)
+                    shards[key] = stack.enter_context(
+                        ShardWriter(prefix, dtype, shuffle_seed=params.get("shuffle_seed"))
+                    )
+                tokens, lengths = encode_rows(tokenizer, rows, dtype, documents.path)
+                shards[key].add(rows["id"], rows["name"], tokens, lengths)
                 place = "/".join(key)
-                counts[f"documents/{place}"] += 1
-                counts[f"tokens/{place}"] += len(ids) + 1
-                counts[f"bytes/{place}"] += num_bytes[number]
+                counts[f"documents/{place}"] += rows.num_rows
+                counts[f"tokens/{place}"] += len(tokens)
+                counts[f"bytes/{place}"] += int(pc.sum(pc.binary_length(rows["text"])).as_py())
     return dict(sorted(counts.items()))
 
 
-def shard_files(record: TaskRecord) -> dict[tuple[str, str], tuple[OutputFile, OutputFile, OutputFile]]:
-    """The three files of each (source, split) that a finished task of this step, or of the merge step, made."""
+def encode_rows(
+    tokenizer: Tokenizer, rows: pa.RecordBatch, dtype: np.dtype, path: str
+) -> tuple[np.ndarray, np.ndarray]:
+    """Tokens of all documents in a row, each with its end, and their lengths.
+
+    Raises DamagedFileError where a text is no text, WorkError where one holds the end-of-document id.
+    """
+    from llemma.core.text.pieces import arrow_buffer
+
+    try:
+        data, offsets = arrow_buffer(rows["text"])
+    except ValueError as error:
+        raise DamagedFileError(f"{path}: its texts cannot be read ({error}): delete it, it is made again") from None
+    encoded = tokenizer.encode_buffer(data, offsets, dtype, with_eod=True)
+    tokens, lengths = encoded.tokens, encoded.lengths
+    if np.count_nonzero(tokens == tokenizer.eod_id) != len(lengths):
+        inside = np.flatnonzero(tokens == tokenizer.eod_id)
+        document = int(np.flatnonzero(inside[: len(lengths)] != np.cumsum(lengths) - 1)[0])
+        raise WorkError(
+            f"document {rows['id'][document].as_py().hex()} ({rows['name'][document].as_py()}) holds the "
+            "end-of-document id in its text"
+        )
+    return tokens, lengths
+
+
+def shard_files(
+    record: TaskRecord, suffixes: tuple[str, str, str] = SHARD_SUFFIXES
+) -> dict[tuple[str, str], tuple[OutputFile, OutputFile, OutputFile]]:
+    """The three files of each (source, split) that a finished task of this step made."""
     names = {item.name.removesuffix(".bin") for item in record.outputs if item.name.endswith(".bin")}
     found = {}
     for name in sorted(names):
         source, _, split = name.rpartition(".")
-        tokens, index, documents = (record.output(name + suffix) for suffix in SHARD_SUFFIXES)
+        tokens, index, documents = (record.output(name + suffix) for suffix in suffixes)
         found[source, split] = (tokens, index, documents)
     return found
 
 
-def side_file_schema() -> pa.Schema:
-    """The Arrow schema of `.documents.parquet`."""
+@lru_cache(maxsize=2)
+def _tokenizer(path: str, sha256: str, eod: str | int | None) -> Tokenizer:
+    """The tokenizer, kept with its cache for this process's next task; `sha256` tells files of one name apart."""
+    return load_tokenizer(path, eod)
+
+
+def _batches(file: pq.ParquetFile) -> Iterator[pa.RecordBatch]:
+    """The rows of documents, about _BATCH_BYTES at a time."""
+    for group in range(file.num_row_groups):
+        metadata = file.metadata.row_group(group)
+        rows = max(1, metadata.num_rows * _BATCH_BYTES // max(metadata.total_byte_size, 1))
+        yield from file.iter_batches(batch_size=rows, row_groups=[group], columns=_COLUMNS, use_threads=False)
+
+
+def _by_source_and_split(batch: pa.RecordBatch) -> Iterator[tuple[tuple[str, str], pa.RecordBatch]]:
+    """The rows of each source and split, in the order in which these first occur."""
     import pyarrow as pa
 
-    columns = [("id", pa.string()), ("source", pa.string()), ("name", pa.string()), ("num_tokens", pa.int64())]
-    return pa.schema(columns)
+    sources, splits = batch["source"].dictionary_encode(), batch["split"].dictionary_encode()
+    codes = sources.indices.to_numpy() * len(splits.dictionary) + splits.indices.to_numpy()
+    values, first = np.unique(codes, return_index=True)
+    for code in values[np.argsort(first)].tolist():
+        source, split = divmod(code, len(splits.dictionary))
+        key = (sources.dictionary[source].as_py(), splits.dictionary[split].as_py())
+        yield key, batch if len(values) == 1 else batch.filter(pa.array(codes == code))
 
 
-class _Shard:
-    """One .bin/.idx pair and its side file, while they are being written."""
+def _probe(tokenizer: Tokenizer, batch: pa.RecordBatch) -> None:
+    """Raises WorkError where the beginning of the first documents gets other ids than from the library itself."""
+    import pyarrow.compute as pc
 
-    def __init__(self, prefix: Path, tokenizer: Tokenizer) -> None:
-        self._source = prefix.name.rpartition(".")[0]
-        self._eod = np.array([tokenizer.eod_id], np.int32)
-        self._writer = IndexedWriter(prefix, best_dtype(tokenizer.vocab_size))
-        self._side_path = Path(f"{prefix}.documents.parquet")
-        self._rows: list[tuple[str, str, str, int]] = []
-        self._stack = contextlib.ExitStack()
-
-    def __enter__(self) -> _Shard:
-        import pyarrow.parquet as pq
-
-        with contextlib.ExitStack() as stack:
-            stack.enter_context(self._writer)
-            self._side = stack.enter_context(pq.ParquetWriter(self._side_path, side_file_schema(), compression="zstd"))
-            self._stack = stack.pop_all()
-        return self
-
-    def __exit__(self, *error: Any) -> None:
-        try:
-            if error[0] is None:
-                self._write_rows()
-        finally:
-            self._stack.__exit__(*error)
-
-    def add(self, document: bytes, name: str, ids: np.ndarray) -> None:
-        """Adds one document."""
-        if self._eod[0] in ids:
-            raise WorkError(f"document {document.hex()} ({name}) holds the end-of-document id in its text")
-        tokens = np.concatenate([ids, self._eod])
-        self._writer.add_document(tokens)
-        self._rows.append((document.hex(), self._source, name, tokens.size))
-        if len(self._rows) >= _ROW_GROUP:
-            self._write_rows()
-
-    def _write_rows(self) -> None:
-        import pyarrow as pa
-
-        if self._rows:
-            columns = [list(column) for column in zip(*self._rows, strict=True)]
-            self._side.write_table(pa.table(columns, schema=side_file_schema()))
-            self._rows.clear()
+    with contextlib.suppress(UnicodeDecodeError):  # reported where the text is read in earnest
+        texts = pc.utf8_slice_codeunits(batch["text"][:_PROBE_DOCUMENTS], 0, _PROBE_CHARS).to_pylist()
+        probe_equal_ids(tokenizer.encode_batch, tokenizer.encode_batch_reference, texts)

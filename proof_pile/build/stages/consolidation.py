@@ -20,8 +20,12 @@ def _plan_consolidation(build: Build) -> Sequence[StepTasks]:
         marks = duplicates.get(f"marks.{number:06d}.parquet")
         if marks is not None:
             inputs.append(marks.as_input())
-        if contamination and contamination[number].counts["contaminated"]:
-            inputs.append(contamination[number].output("marks.parquet").as_input())
+        if contamination:
+            record = contamination[number]
+            if record.counts["contaminated"] or record.counts["contaminated-span"]:
+                inputs.append(record.output("marks.parquet").as_input())
+            if record.counts["contaminated-reported"]:
+                inputs.append(record.output("reported.parquet").as_input())
         tasks.append(Task(inputs=tuple(inputs), label=file.record.label, args={"of": file.of}))
     split = build.recipe.split
     shares = {"validation": split.validation, "test": split.test}
@@ -30,12 +34,14 @@ def _plan_consolidation(build: Build) -> Sequence[StepTasks]:
 
 def _check_consolidation(build: Build) -> None:
     """Refuses a source of the mixture without training documents, and says where they went."""
+    from proof_pile.consolidate import REASONS
+
     problems = []
     mixed = set(build.recipe.mixture.source_names)
     for name, records in build.by_source("consolidate"):
         counts = sum_counts(records)
         if name in mixed and not counts.get("documents/train", 0):
-            reasons = ("exact-duplicate", "near-duplicate", "contaminated", "documents/validation", "documents/test")
+            reasons = (*REASONS, "documents/validation", "documents/test")
             went = ", ".join(f"{reason} {int(counts[reason]):,}" for reason in reasons if counts.get(reason))
             problems.append(f"source '{name}': no document is left for training ({went or 'none came in'})")
     if problems:

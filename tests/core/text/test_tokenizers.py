@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import itertools
 import json
 import pickle
-import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -21,7 +19,6 @@ from llemma.core.errors import DamagedFileError, InputError
 from llemma.core.text.probe import PROBE_TEXTS
 from llemma.core.text.sentencepiece_model import PieceType, read_sentencepiece_model
 from llemma.core.text.tokenizers import SentencePieceTokenizer, load_tokenizer
-from llemma.core.text.words import MAX_WORD_CHARS, WordEncoder, word_pattern
 
 LITERALS = ("</s>", "<s>", "<unk>", "text</s>text", "</s></s> <s>", "<pad>", "<|endoftext|>")
 
@@ -59,7 +56,7 @@ def test_model_reader_agrees_with_sentencepiece_on_every_piece(llama_model: Path
 def test_sentencepiece_ids_are_those_of_the_library(llama_model: Path) -> None:
     processor = sentencepiece.SentencePieceProcessor(model_file=str(llama_model))
     tokenizer = load_tokenizer(llama_model)
-    assert isinstance(tokenizer, SentencePieceTokenizer) and tokenizer.engine == "words"
+    assert isinstance(tokenizer, SentencePieceTokenizer) and tokenizer.engine == "native"
     wanted = processor.encode(list(PROBE_TEXTS))
     assert [ids.tolist() for ids in tokenizer.encode_batch(PROBE_TEXTS)] == wanted
     assert [tokenizer.encode(text) for text in PROBE_TEXTS] == wanted
@@ -103,24 +100,6 @@ def test_ids_equal_the_library_whatever_the_vocabulary_was_trained_with(
     texts = [*PROBE_TEXTS, *training_lines[:100], "\n".join(training_lines[:50]), "a b<sep>a b"]
     found = load_tokenizer(path).encode_batch(texts)
     assert [ids.tolist() for ids in found] == processor.encode(texts)
-
-
-def test_words_cover_the_text_and_are_cut_where_no_piece_reaches(llama_model: Path) -> None:
-    model = read_sentencepiece_model(llama_model)
-    text = "\u2581\u2581lemma\u2581x_1\u2581=\u258142+\u00e9\n\nend"
-    words = re.findall(word_pattern(model), text, re.DOTALL)
-    assert "".join(words) == text
-    assert len(words) > 6
-    cuts = {left[-1] + right[0] for left, right in itertools.pairwise(words)}
-    pieces = [piece.text for piece in model.pieces if piece.type == PieceType.NORMAL]
-    assert not [(cut, piece) for cut in cuts for piece in pieces if cut in piece]
-
-
-def test_a_run_without_a_cut_is_encoded_in_bounded_parts(llama_model: Path) -> None:
-    lengths = []
-    encoder = WordEncoder(read_sentencepiece_model(llama_model), lambda word: lengths.append(len(word)) or [7])
-    assert encoder.encode("a" * (2 * MAX_WORD_CHARS + 5)).tolist() == [7] * len(lengths)
-    assert max(lengths) <= MAX_WORD_CHARS and sum(lengths) == 2 * MAX_WORD_CHARS + 6
 
 
 @pytest.mark.parametrize("text", LITERALS)

@@ -138,10 +138,13 @@ def test_samples_of_one_file_are_those_of_its_parts_put_together(tmp_path: Path)
         folder.mkdir()
         read = pa.Table.from_batches([documents_batch(part)])
         kept = read.append_column("split", pa.array(["train"] * len(part)))
-        side = pa.table({"num_tokens": pa.array([3] * len(part), pa.int64())})
         dropped = pa.Table.from_batches([documents_batch(part[:5], ["too-short"] * len(part[:5]))])
-        for file, table in (("kept", kept), ("read", read), ("dropped", dropped), ("side", side)):
+        for file, table in (("kept", kept), ("read", read), ("dropped", dropped)):
             pq.write_table(table, folder / f"{file}.parquet")
+        ids = pa.array([document.id for document in part], pa.binary(16))
+        side = pa.table({"id": ids, "num_tokens": pa.array([3] * len(part), pa.int64())})
+        with pa.OSFile(str(folder / "side.parquet"), "wb") as sink, pa.ipc.new_file(sink, side.schema) as writer:
+            writer.write_table(side)
         pq.write_table(removed_schema().empty_table(), folder / "removed.parquet")
         names = ("kept", "read", "dropped", "removed", "side")
         inputs = tuple(InputFile(path=str(folder / f"{file}.parquet"), sha256="") for file in names)

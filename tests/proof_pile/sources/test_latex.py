@@ -60,7 +60,7 @@ def test_paper_in_a_folder_becomes_one_document(tmp_path: Path) -> None:
     assert document.text == (
         "\\title{On \\mathbb{R}}\n\n"
         "\\begin{abstract}\nShort.\n\\end{abstract}\n"
-        "\\section{One}\nIn $\\mathbb{R}$ we count. Second part with $\\mathbb{R}^2$.\n\n"
+        "\\section{One}\nIn $\\mathbb{R}$ we count. Second part with $\\mathbb{R}^2$.\n"
         "\\appendix\n\\section{More} Kept.\n"
     )
 

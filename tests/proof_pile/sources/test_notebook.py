@@ -65,3 +65,41 @@ def test_odd_cells_are_passed_over(tmp_path: Path) -> None:
     ]  # type: ignore[arg-type]
     record = read_one(tmp_path, {"cells": cells})
     assert isinstance(record, Document) and "ok" in record.text
+
+
+def test_printed_pieces_are_one_output_and_rich_ones_keep_their_form(tmp_path: Path) -> None:
+    stream = {"output_type": "stream", "text": ["a\n"]}
+    latex = {"output_type": "execute_result", "data": {"text/latex": "$x^2$", "text/plain": "x**2"}}
+    old = {"output_type": "pyout", "latex": "$y$", "text": "y"}
+    record = read_one(tmp_path, {"cells": [code("f()", stream, stream, latex, old)]})
+    assert isinstance(record, Document)
+    assert record.text == "```python\nf()\n```\n\n```\na\na\n```\n\n$x^2$\n\n$y$\n"
+
+
+def test_code_that_holds_a_fence_gets_a_longer_one(tmp_path: Path) -> None:
+    record = read_one(tmp_path, {"cells": [code('s = """\n```\nx\n```\n"""')]})
+    assert isinstance(record, Document) and record.text.startswith("````python\n")
+
+
+def test_images_of_any_length_go(tmp_path: Path) -> None:
+    """The bound on an image's address was a million characters, and a longer one stayed in the text as base64."""
+    source = "before ![](data:image/png;base64," + "A" * 1_500_000 + ") after"
+    record = read_one(tmp_path, {"cells": [{"cell_type": "markdown", "source": source}]})
+    assert isinstance(record, Document) and record.text == "before  after\n"
+
+
+def test_json_is_searched_for_mathematics_before_outputs_go(tmp_path: Path) -> None:
+    picture = {"output_type": "display_data", "data": {"image/png": "AA", "text/latex": "\\begin{Equation}x\\end"}}
+    record = read_one(tmp_path, {"cells": [code("show()", picture), code("From Sympy import *".lower())]})
+    assert isinstance(record, Document)
+    assert record.meta["raw_holds"] == ["\\begin{equation}", "from sympy"]
+    assert "begin" not in record.text
+
+
+def test_raw_cell_of_latex_stays_and_one_of_nothing_goes(tmp_path: Path) -> None:
+    cells = [
+        {"cell_type": "raw", "source": "\\section{A}", "metadata": {"raw_mimetype": "text/latex"}},
+        {"cell_type": "raw", "source": "---\ntitle: x\n---", "metadata": {}},
+    ]
+    record = read_one(tmp_path, {"cells": cells})
+    assert isinstance(record, Document) and record.text == "\\section{A}\n"

@@ -93,3 +93,13 @@ def test_tree_with_names_that_are_no_utf8_keeps_them_apart(tmp_path: Path) -> No
     files = tree.list_files(config, tmp_path)
     assert [file.name for file in files] == ["\\udcfe.py", "\\udcff.py"]
     assert [document.text for file in files for document in tree.read(config, file, "code")] == ["a = 1\n"] * 2
+
+
+def test_notebook_in_a_tree_becomes_markdown_and_an_lfs_pointer_is_quarantined(tmp_path: Path) -> None:
+    (tmp_path / "n.ipynb").write_text('{"cells": [{"cell_type": "markdown", "source": "# T"}]}')
+    (tmp_path / "big.lean").write_text("version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 1\n")
+    (tmp_path / "A.lagda.md").write_text("# Agda\n")
+    agda, pointer, page = read_all(tmp_path, path=".")
+    assert isinstance(agda, Document) and agda.meta["language"] == "agda"
+    assert isinstance(pointer, Quarantined) and pointer.reason.startswith("Git LFS pointer")
+    assert isinstance(page, Document) and (page.text, page.meta["language"]) == ("# T\n", "jupyter")

@@ -13,10 +13,12 @@ import pyarrow.parquet as pq
 import pytest
 import sentencepiece
 
-from llemma.core.errors import DamagedFileError, InputError
+from llemma.core.errors import DamagedFileError, InputError, WorkError
 from llemma.core.files import sha256_file
 from llemma.core.indexed import IndexedReader
 from llemma.core.steps import InputFile, Task, TaskRecord
+from llemma.core.text.tokenizers import SentencePieceTokenizer
+from proof_pile.tokenize import encode, merge, shards
 from proof_pile.tokenize.encode import shard_files
 from proof_pile.tokenize.merge import merge_tasks, publish
 
@@ -31,7 +33,9 @@ def vocabulary(small_tokenizer: Path) -> InputFile:
     return InputFile(path=str(path), sha256=sha256_file(path))
 
 
-def build(rows: list[Any], cuts: list[int], root: Path, vocabulary: InputFile, write: Documents, run: Run) -> Path:
+def build(
+    rows: list[Any], cuts: list[int], root: Path, vocabulary: InputFile, write: Documents, run: Run, **params: Any
+) -> Path:
     """The published data of rows that come in several files."""
     root.mkdir()
     bounds = [0, *cuts, len(rows)]
@@ -39,8 +43,8 @@ def build(rows: list[Any], cuts: list[int], root: Path, vocabulary: InputFile, w
         write(root / f"{number}.parquet", rows[start:stop])
         for number, (start, stop) in enumerate(itertools.pairwise(bounds))
     ]
-    encoded = run(root, ENCODE, [Task(inputs=(file, vocabulary)) for file in files])
-    publish(run(root, MERGE, merge_tasks(encoded)), root / "out")
+    encoded = run(root, ENCODE, [Task(inputs=(file, vocabulary)) for file in files], **params)
+    publish(run(root, MERGE, merge_tasks(encoded), **params), root / "out")
     return root / "out" / "data"
 
 
@@ -64,15 +68,101 @@ def test_shards_hold_every_document_with_its_end_in_order(
     assert sorted(path.name for path in data.iterdir()) == ["code", "papers"]
 
 
+@pytest.mark.parametrize("shuffle_seed", [None, 0])
 def test_tokens_do_not_depend_on_how_documents_were_cut_into_files(
-    small_rows: list[Any], vocabulary: InputFile, write_documents: Documents, run_step: Run, tmp_path: Path
-) -> None:
-    one = build(small_rows, [], tmp_path / "one", vocabulary, write_documents, run_step)
-    many = build(small_rows, [10, 90, 95, 179], tmp_path / "many", vocabulary, write_documents, run_step)
+    small_rows: list[Any], vocabulary: InputFile, write_documents: Documents, run_step: Run, tmp_path: Path,
+    shuffle_seed: int | None,
+) -> None:  # fmt: skip
+    params = {"shuffle_seed": shuffle_seed}
+    one = build(small_rows, [], tmp_path / "one", vocabulary, write_documents, run_step, **params)
+    many = build(small_rows, [10, 90, 95, 179], tmp_path / "many", vocabulary, write_documents, run_step, **params)
     names = [path.relative_to(one) for path in sorted(one.rglob("*")) if path.suffix in (".bin", ".idx")]
     assert len(names) == 12
     for name in names:
         assert (one / name).read_bytes() == (many / name).read_bytes()
+
+
+def documents_of(data: Path, source: str, split: str) -> dict[str, list[int]]:
+    """Tokens of each document by id, in the order in which they lie."""
+    reader = IndexedReader(data / source / split)
+    side = pq.read_table(data / source / f"{split}.documents.parquet").to_pylist()
+    assert [row["num_tokens"] for row in side] == reader.sizes.tolist()
+    return {row["id"]: reader.get(number).tolist() for number, row in enumerate(side)}
+
+
+def test_shuffled_shards_hold_the_same_documents_in_an_order_of_ids_and_seed_alone(
+    small_rows: list[Any], vocabulary: InputFile, write_documents: Documents, run_step: Run, tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    """The order is the same whatever comes in first, however the shards lie, and out of memory or out of files."""
+    plain = build(small_rows, [60], tmp_path / "plain", vocabulary, write_documents, run_step)
+    first = build(small_rows, [60], tmp_path / "a", vocabulary, write_documents, run_step, shuffle_seed=7)
+    monkeypatch.setattr(shards, "_MEMORY_BYTES", 500)
+    monkeypatch.setattr(shards, "_GATHER_TOKENS", 1000)
+    monkeypatch.setattr(encode, "_BATCH_BYTES", 1000)
+    monkeypatch.setattr(merge, "PART_TOKENS", 777)
+    turned = [*small_rows[90:], *reversed(small_rows[:90])]
+    second = build(turned, [3, 100], tmp_path / "b", vocabulary, write_documents, run_step, shuffle_seed=7)
+    other = build(small_rows, [60], tmp_path / "c", vocabulary, write_documents, run_step, shuffle_seed=8)
+    for source, split in itertools.product(("papers", "code"), ("train", "validation", "test")):
+        wanted, found = (documents_of(data, source, split) for data in (plain, first))
+        assert found == wanted
+        for suffix in merge.SHARD_SUFFIXES[:2]:
+            name = f"{source}/{split}{suffix}"
+            assert (first / name).read_bytes() == (second / name).read_bytes()
+        tables = [pq.read_table(data / source / f"{split}.documents.parquet") for data in (first, second)]
+        assert tables[0].equals(tables[1])
+        assert documents_of(other, source, split) == wanted
+    orders = [list(documents_of(data, "papers", "train")) for data in (plain, first, other)]
+    assert len({tuple(order) for order in orders}) == 3
+    assert not list(tmp_path.rglob("*unsorted*"))
+
+
+def test_shuffled_order_is_an_even_one() -> None:
+    """Ids that count upwards, the worst there are, spread evenly over the whole range of keys."""
+    ids = np.arange(40_000, dtype="<u8").repeat(2).reshape(-1, 2).view(np.uint8).reshape(-1, 16)
+    keys = shards.shuffle_keys(ids, 0)
+    assert len(np.unique(keys)) == len(keys)
+    counts, _ = np.histogram(keys / 2**64, bins=20, range=(0, 1))
+    assert counts.min() > 1800 and counts.max() < 2200
+    places = np.argsort(keys)
+    assert abs(np.corrcoef(places, np.arange(len(places)))[0, 1]) < 0.02
+    assert not np.array_equal(places, np.argsort(shards.shuffle_keys(ids, 1)))
+
+
+def test_merging_refuses_a_shard_that_was_not_shuffled(
+    small_rows: list[Any], vocabulary: InputFile, write_documents: Documents, run_step: Run, tmp_path: Path
+) -> None:
+    file = write_documents(tmp_path / "a.parquet", small_rows)
+    [record] = run_step(tmp_path, ENCODE, [Task(inputs=(file, vocabulary))])
+    with pytest.raises(DamagedFileError, match="is not sorted"):
+        run_step(tmp_path, MERGE, merge_tasks([record]), shuffle_seed=0)
+
+
+def test_other_ids_than_the_librarys_on_the_documents_themselves_stop_the_build(
+    small_rows: list[Any], vocabulary: InputFile, write_documents: Documents, run_step: Run, tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    """The proof on texts of ours cannot foresee every text: each task tries its own first documents too."""
+    encode._tokenizer.cache_clear()
+    monkeypatch.setattr(SentencePieceTokenizer, "encode_batch", lambda self, texts: [np.array([3])] * len(texts))
+    file = write_documents(tmp_path / "a.parquet", small_rows)
+    with pytest.raises(WorkError, match="two tokenizers that must agree"):
+        run_step(tmp_path, ENCODE, [Task(inputs=(file, vocabulary))])
+
+
+def test_text_that_becomes_the_end_of_a_document_is_refused_with_the_documents_name(
+    small_rows: list[Any], vocabulary: InputFile, write_documents: Documents, run_step: Run, tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    encode._tokenizer.cache_clear()
+    tokenizer = encode._tokenizer(vocabulary.path, vocabulary.sha256, None)
+    row = next(row for row in small_rows if row.source == "papers")
+    monkeypatch.setattr(tokenizer, "eod_id", tokenizer.encode(row.text)[7])
+    file = write_documents(tmp_path / "a.parquet", [row])
+    with pytest.raises(WorkError, match=rf"{row.id.hex()} \({row.name}\) holds the end-of-document id"):
+        run_step(tmp_path, ENCODE, [Task(inputs=(file, vocabulary))])
+    encode._tokenizer.cache_clear()
 
 
 def test_counts_of_a_task_are_those_of_its_documents(
