@@ -55,8 +55,8 @@ class LanguageCounts(Config):
 class SourceCounts(Config):
     """What became of a source's documents.
 
-    read = filtered + same_names + exact_duplicates + near_duplicates + contaminated + kept. Records that could not be read at all
-    are quarantined and not counted as read. `description`, `licence` and `origin` are the recipe's words.
+    read = filtered + same_names + exact_duplicates + near_duplicates + contaminated + kept. Records that could not be
+    read at all are quarantined and not counted as read. `description`, `licence` and `origin` are the recipe's words.
     `languages` and `licences` are what the kept documents' metadata say ("" where they say nothing); `lengths` counts
     documents by n, the number of binary digits of their tokens.
     """

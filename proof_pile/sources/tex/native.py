@@ -29,6 +29,6 @@ def native(function: Any) -> Any:
     """
     compiled = words.native(function)
     file = getattr(getattr(compiled, "_cache", None), "_cache_file", None)
-    if hasattr(file, "_source_stamp"):
+    if file is not None and hasattr(file, "_source_stamp"):
         file._source_stamp = _stamp()
     return compiled
