@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import importlib.machinery
 import importlib.util
-import sysconfig
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -15,14 +15,12 @@ def package_root(name: str) -> Path:
     """The folder of a package, or the file of a module.  Raises InputError where it is not installed."""
     if not name.replace("_", "").isalnum():
         raise InputError(f"'{name}' is not the name of a top-level package (wanted a name such as 'sympy')")
-    spec = importlib.util.find_spec(name)
+    # The path first: asked for 'pip', setuptools' own finder would take its distutils away from the whole process.
+    spec = importlib.machinery.PathFinder.find_spec(name) or importlib.util.find_spec(name)
     if spec is not None and spec.submodule_search_locations:
         return Path(next(iter(spec.submodule_search_locations)))
     if spec is not None and spec.origin and Path(spec.origin).is_file():
         return Path(spec.origin)
-    standard = Path(sysconfig.get_path("stdlib")) / f"{name}.py"  # frozen modules such as os carry no origin
-    if spec is not None and standard.is_file():
-        return standard
     raise InputError(f"package '{name}' is not installed in this Python: install it with  pip install {name}")
 
 
