@@ -2,8 +2,9 @@
 
 A recipe (recipes/*.yml) names a model, a training overlay and a cluster, and lists stages. A stage may say its own
 data, tokens, sequence length, global batch size, learning-rate segment, RoPE base and objective, all in true units;
-what it leaves out is as the overlays say. A later stage begins at iteration 0 with the weights of the one before, and
-with a new optimizer unless carry_optimizer is set. The planner compiles each stage into a neox.yml and a stage.json:
+what it leaves out is as the overlays say. A later stage begins at iteration 0 with the weights of the one before (or
+of the one that start_from names: several branches may leave one stage), and with a new optimizer unless
+carry_optimizer is set. The planner compiles each stage into a neox.yml and a stage.json:
 
 RUN/stages/01-<name>/stage.json   CompiledStage below: what starts from where, how far it goes, which data it draws.
 """
@@ -17,11 +18,13 @@ import pydantic
 
 from llemma.core.config import Config
 from llemma.core.schemas import read_model, write_model
+from llemma.schedules import Schedule
 
 Positive = Annotated[int, pydantic.Field(gt=0)]
 Name = Annotated[str, pydantic.Field(pattern=r"^[a-z0-9][a-z0-9._-]{0,63}$")]
 Precision = Literal["bfloat16", "fp16", "fp32"]
-Objective = Literal["language-modelling"]
+Objective = Literal["language-modelling", "sft", "dpo", "kto"]
+Packing = Literal["documents-may-cross", "isolated"]  # isolated: no token attends to another document's
 
 
 class Cluster(Config):
@@ -53,16 +56,23 @@ class Cluster(Config):
 class LearningRate(Config):
     """A learning-rate segment in iterations of its stage."""
 
-    shape: Literal["cosine", "linear", "constant"]
+    shape: Literal["cosine", "linear", "constant", "warmup-stable-decay"]
     peak: float = pydantic.Field(gt=0)
     final: float = pydantic.Field(default=0.0, ge=0)
     warmup_iters: int = pydantic.Field(default=0, ge=0)
     decay_iters: Positive | None = None  # left out: the length of the stage
+    stable_end_iters: int | None = pydantic.Field(default=None, ge=0)  # left out: the end of the warm-up
+    half_life_iters: float | None = pydantic.Field(default=None, gt=0)
 
     @pydantic.model_validator(mode="after")
-    def _final_is_below_peak(self) -> LearningRate:
+    def _makes_a_schedule(self) -> LearningRate:
         if self.final > self.peak:
             raise ValueError(f"final is {self.final:g}, but must be at most the peak ({self.peak:g})")
+        is_wsd = self.shape == "warmup-stable-decay"
+        if is_wsd and self.half_life_iters is None:
+            raise ValueError("warmup-stable-decay needs 'half_life_iters': after so many iterations the rate is halved")
+        if not is_wsd and (self.stable_end_iters, self.half_life_iters) != (None, None):
+            raise ValueError(f"'stable_end_iters' and 'half_life_iters' are for warmup-stable-decay, not {self.shape}")
         return self
 
 
@@ -88,7 +98,10 @@ class Stage(Config):
     rope_base: Positive | None = None
     stop_iters: Positive | None = None  # end here on the same schedule
     max_epochs: float | None = pydantic.Field(default=None, gt=0)
-    carry_optimizer: bool = False  # a later stage: go on with the optimizer state of the stage before
+    packing: Packing = "documents-may-cross"
+    start_from: Name | None = None  # an earlier stage; left out: the one before
+    start_iteration: Positive | None = None  # its checkpoint of that iteration; left out: its last
+    carry_optimizer: bool = False  # a later stage: go on with the optimizer state of the stage that it starts from
     guard: dict[str, Any] = pydantic.Field(default_factory=dict)  # settings of llemma.guard.steps.GuardPolicy
 
 
@@ -113,8 +126,12 @@ class Recipe(Config):
         twice = sorted({name for name in names if names.count(name) > 1})
         if twice:
             raise ValueError(f"two stages are called '{twice[0]}'")
-        if self.stages[0].carry_optimizer:
-            raise ValueError("the first stage has no stage before it to carry the optimizer from")
+        for number, stage in enumerate(self.stages):
+            if stage.start_from is not None and stage.start_from not in names[:number]:
+                raise ValueError(f"stage '{stage.name}' starts from '{stage.start_from}', which is no stage before it")
+        first = self.stages[0]
+        if first.carry_optimizer or first.start_iteration:
+            raise ValueError("the first stage has no stage before it to start from or carry the optimizer of")
         return self
 
 
@@ -130,6 +147,22 @@ class StageSource(Config):
     test: str | None = None
 
 
+class StageSchedule(Config):
+    """A learning rate that NeoX's keys cannot say, in the terms of llemma.schedules.Schedule."""
+
+    style: Literal["warmup-stable-decay"]
+    peak_lr: float
+    min_lr: float
+    warmup_iters: int
+    decay_iters: Positive
+    stable_end_iters: int
+    half_life_iters: float
+
+    def schedule(self) -> Schedule:
+        """The same as a function's argument."""
+        return Schedule(**self.model_dump())
+
+
 class CompiledStage(Config):
     """stage.json: one stage as it will run. Its neox.yml lies beside it."""
 
@@ -138,9 +171,13 @@ class CompiledStage(Config):
     number: Positive
     directory: str  # "01-math": the folder's name under stages/ and under train/
     objective: Objective
-    start: Literal["hf", "neox", "stage", "noise"]  # a model, a NeoX checkpoint, the stage before, random weights
+    start: Literal["hf", "neox", "stage", "noise"]  # a model, a NeoX checkpoint, an earlier stage, random weights
     init_from: str | None = None  # "hf": absolute path of the Hugging Face folder
+    start_from: str | None = None  # "stage": the directory name of the stage it starts from
+    start_iteration: int | None = None  # "stage": the iteration of that stage's checkpoint
     carry_optimizer: bool = False
+    packing: Packing = "documents-may-cross"
+    schedule: StageSchedule | None = None  # null: as neox.yml's keys say
     guard: dict[str, Any] = pydantic.Field(default_factory=dict)
     iterations: Positive  # the iteration at which it ends
     scheduled_iterations: Positive  # the iteration at which its schedule ends

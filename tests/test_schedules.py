@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
 import importlib.util
 import math
 import os
 import sys
 import types
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -79,7 +81,7 @@ def test_warm_up_over_the_whole_decay_ends_at_the_floor() -> None:
         ({"style": "cosin"}, "the decay style is 'cosin'"),
     ],
 )
-def test_schedule_that_makes_no_sense_is_refused(changes: dict, complaint: str) -> None:
+def test_schedule_that_makes_no_sense_is_refused(changes: dict[str, Any], complaint: str) -> None:
     with pytest.raises(ValueError, match=complaint):
         Schedule(**({"peak_lr": 1e-3, "decay_iters": 100} | changes))
 
@@ -117,3 +119,45 @@ def _neox_annealing() -> type:
             sys.modules["megatron"] = before
     found: type = module.AnnealingLR
     return found
+
+
+MINICPM = Schedule(
+    peak_lr=0.01, min_lr=1e-6, warmup_iters=100, decay_iters=2_000, stable_end_iters=1_800, half_life_iters=50,
+    style="warmup-stable-decay",
+)  # fmt: skip
+
+
+def test_warmup_stable_decay_has_three_parts_of_minicpm() -> None:
+    """arXiv 2404.06395: s/W · peak, then the peak, then peak · 0.5 ** ((s - stable_end) / half_life)."""
+    assert [learning_rate(MINICPM, n) for n in (1, 50, 100, 101, 1_800)] == pytest.approx(
+        [1e-4, 5e-3, 0.01, 0.01, 0.01]
+    )
+    assert [learning_rate(MINICPM, n) for n in (1_825, 1_850, 1_900, 2_000)] == pytest.approx(
+        [0.01 / math.sqrt(2), 0.005, 0.0025, 0.000625]
+    )
+
+
+def test_warmup_stable_decay_stays_above_its_floor_and_stands_still_past_its_end() -> None:
+    floored = dataclasses.replace(MINICPM, min_lr=0.002)
+    assert learning_rate(floored, 1_950) == 0.002
+    assert learning_rate(MINICPM, 10**7) == learning_rate(MINICPM, 2_000)
+
+
+def test_decay_branch_begins_to_fall_at_once() -> None:
+    branch = Schedule(peak_lr=0.01, decay_iters=200, half_life_iters=100, style="warmup-stable-decay")
+    assert [learning_rate(branch, n) for n in (0, 100, 200)] == pytest.approx([0.01, 0.005, 0.0025])
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"half_life_iters": None}, "half-life is None"),
+        ({"half_life_iters": 0.0}, "must be above 0"),
+        ({"stable_end_iters": 99}, "must end between"),
+        ({"stable_end_iters": 2_001}, "must end between"),
+        ({"style": "cosine"}, "are warmup-stable-decay's"),
+    ],
+)
+def test_warmup_stable_decay_that_cannot_be_is_refused(changes: dict[str, Any], said: str) -> None:
+    with pytest.raises(ValueError, match=said):
+        dataclasses.replace(MINICPM, **changes)

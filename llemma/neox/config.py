@@ -35,9 +35,9 @@ from llemma.core.config import Config, YamlFile, check_config, did_you_mean, loa
 from llemma.core.errors import ConfigError, InputError, Problem
 from llemma.neox import units
 from llemma.neox.keytable import known_keys
+from llemma.schedules import DecayStyle, Schedule
 
 Precision = Literal["fp32", "bfloat16", "fp16"]
-DecayStyle = Literal["constant", "linear", "cosine", "exponential"]
 C = TypeVar("C", bound="NeoxConfig")
 
 # Keys that NeoX knows but computes itself: what a person writes there is overwritten without a word.
@@ -253,6 +253,16 @@ class NeoxConfig(Config):
     def last_iteration(self) -> int:
         """The iteration at which the run ends: train_iters, or exit_interval where that comes first."""
         return min(self.train_iters, self.exit_interval or self.train_iters)
+
+    def schedule(self) -> Schedule:
+        """The learning rate as these keys say it. Raises ValueError where they do not make one."""
+        return Schedule(
+            peak_lr=self.lr,
+            min_lr=self.min_lr,
+            warmup_iters=self.warmup_iters,
+            decay_iters=self.decay_iters,
+            style=self.lr_decay_style,
+        )
 
     # ------------------------------------------------------------------ batch and machine
     @property

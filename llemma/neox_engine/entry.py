@@ -8,12 +8,14 @@ Goes on from the stage's own checkpoints where there are any.
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import sys
 from pathlib import Path
 from typing import Any
 
 from llemma.core.errors import InputError, LlemmaError
+from llemma.neox_engine.context import EngineContext
 from llemma.neox_engine.repairs import apply_repairs
 
 
@@ -38,14 +40,14 @@ def train_stage(
     neox_dir: Path, config: Path, repairs: list[str], last_iteration: int | None = None, start_from: str | None = None
 ) -> None:
     """Trains one stage. Raises InputError where a checkpoint to start from is named and missing."""
-    apply_repairs(repairs, neox_dir)
+    context = read_context(neox_dir, config)
+    apply_repairs(repairs, context)
     sys.path.append(str(neox_dir))
     os.chdir(neox_dir)
-    import yaml
     from megatron.neox_arguments import NeoXArgs
     from megatron.training import pretrain
 
-    values = yaml.safe_load(config.read_text(encoding="utf-8"))
+    values = context.values
     overwritten = resume_values(values, start_from)
     saved = saved_iteration(values.get("save"))
     if last_iteration is not None and saved is not None and saved >= last_iteration:
@@ -57,6 +59,19 @@ def train_stage(
     neox_args.initialize_tensorboard_writer()
     neox_args.initialize_comet()
     pretrain(neox_args=neox_args)
+
+
+def read_context(neox_dir: Path, config: Path) -> EngineContext:
+    """The stage of a neox.yml, with the stage.json beside it where there is one."""
+    import yaml
+
+    stage_file = config.parent / "stage.json"
+    return EngineContext(
+        neox_dir=neox_dir,
+        config_path=config,
+        values=yaml.safe_load(config.read_text(encoding="utf-8")),
+        stage=json.loads(stage_file.read_text(encoding="utf-8")) if stage_file.is_file() else {},
+    )
 
 
 def resume_values(values: dict[str, Any], start_from: str | None = None) -> dict[str, Any]:

@@ -25,7 +25,7 @@ from llemma.plan.checkpoint_check import StartCheckpoint, checkpoint_problems
 from llemma.plan.data_check import data_problems, epoch_findings
 from llemma.plan.estimate import GIB, memory_per_gpu
 from llemma.plan.sources import Data, find_config, read_data
-from llemma.stages import Cluster, Recipe, Stage, StageSource
+from llemma.stages import Cluster, Recipe, Stage, StageSchedule, StageSource
 
 # Keys that the cluster and the stage decide: an overlay that sets one would be overruled without a word.
 CLUSTER_KEYS = (
@@ -56,6 +56,7 @@ class PlannedStage:
     values: dict[str, Any]
     config: NeoxConfig
     data: Data | None
+    schedule: StageSchedule | None
     sources: tuple[StageSource, ...]
     replaced: dict[str, list[Any]]
     overlays: tuple[Path, ...]
@@ -176,6 +177,7 @@ def _compile_stage(plan: Plan, recipe_file: YamlFile, number: int, stage: Stage,
             values=values,
             config=config,
             data=data,
+            schedule=_stage_schedule(stage, config),
             sources=sources,
             replaced=replaced,
             overlays=paths,
@@ -245,7 +247,8 @@ def _apply_stage(values: dict[str, Any], stage: Stage, place: _Place) -> list[st
         values |= {
             "optimizer": optimizer,
             "min_lr": rate.final,
-            "lr_decay_style": rate.shape,
+            # NeoX has no warm-up-stable-decay: stage.json says it, and the repair 'schedule' makes NeoX follow.
+            "lr_decay_style": "constant" if rate.shape == "warmup-stable-decay" else rate.shape,
             "lr_decay_iters": decay_iters,
         }
         try:
@@ -262,6 +265,22 @@ def _apply_stage(values: dict[str, Any], stage: Stage, place: _Place) -> list[st
             if isinstance(factor, int) and stage.stop_iters % factor:
                 values["extra_save_iters"] = [stage.stop_iters]
     return problems
+
+
+def _stage_schedule(stage: Stage, config: NeoxConfig) -> StageSchedule | None:
+    """The rate that NeoX's keys cannot say."""
+    rate = stage.learning_rate
+    if rate is None or rate.shape != "warmup-stable-decay" or rate.half_life_iters is None:
+        return None
+    return StageSchedule(
+        style=rate.shape,
+        peak_lr=rate.peak,
+        min_lr=rate.final,
+        warmup_iters=rate.warmup_iters,
+        decay_iters=config.decay_iters,
+        stable_end_iters=rate.warmup_iters if rate.stable_end_iters is None else rate.stable_end_iters,
+        half_life_iters=rate.half_life_iters,
+    )
 
 
 def _apply_cluster(values: dict[str, Any], plan: Plan, stage: Stage, place: _Place) -> list[str]:

@@ -68,6 +68,8 @@ def compiled_stage(plan: Plan, planned: PlannedStage) -> CompiledStage:
             "start": start,
             "init_from": init_from,
             "carry_optimizer": planned.stage.carry_optimizer,
+            "packing": planned.stage.packing,
+            "schedule": planned.schedule,
             "guard": planned.stage.guard,
             "iterations": config.last_iteration,
             "scheduled_iterations": config.train_iters,

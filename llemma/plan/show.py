@@ -125,13 +125,7 @@ def _precision(config: NeoxConfig) -> str:
 
 def _schedule_rows(planned: PlannedStage) -> list[tuple[str, str]]:
     config = planned.config
-    schedule = Schedule(
-        peak_lr=config.lr,
-        min_lr=config.min_lr,
-        warmup_iters=config.warmup_iters,
-        decay_iters=config.decay_iters,
-        style=config.lr_decay_style,
-    )
+    schedule = planned.schedule.schedule() if planned.schedule else config.schedule()
     ends = learning_rate(schedule, config.last_iteration)
     iterations = f"{config.last_iteration:,}"
     if config.last_iteration != config.train_iters:
@@ -150,8 +144,8 @@ def _schedule_rows(planned: PlannedStage) -> list[tuple[str, str]]:
         ),
         (
             "learning rate",
-            f"{config.lr_decay_style}: {config.lr:.3g} after {config.warmup_iters:,g} iterations, "
-            f"{config.min_lr:.3g} at {config.decay_iters:,}; ends with {ends:.3g}",
+            f"{schedule.style}: {config.lr:.3g} after {config.warmup_iters:,g} iterations, {_decay(schedule)}; "
+            f"ends with {ends:.3g}",
         ),
         (
             "optimizer",
@@ -164,6 +158,12 @@ def _schedule_rows(planned: PlannedStage) -> list[tuple[str, str]]:
     for key, (before, now) in planned.replaced.items():
         rows.append(("set by the stage", f"{key}: {now} (overlays: {before})"))
     return rows
+
+
+def _decay(schedule: Schedule) -> str:
+    if schedule.half_life_iters is not None:
+        return f"halved every {schedule.half_life_iters:,g} from {schedule.stable_end:,g} on"
+    return f"{schedule.min_lr:.3g} at {schedule.decay_iters:,}"
 
 
 def _sources(planned: PlannedStage) -> RenderableType:

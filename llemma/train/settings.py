@@ -127,7 +127,7 @@ def read_settings(stage: StagePlaces) -> Settings:
         raise describe_invalid(str(stage.stage_file), {"guard": plan.guard}, GuardPolicy, error) from None
     schedule = None
     try:
-        schedule = _schedule(config)
+        schedule = plan.schedule.schedule() if plan.schedule else config.schedule()
     except ValueError as error:
         problems.append(_problem(file, "lr_decay_iters", str(error)))
     scale = config.other.get("checkpoint_scale", "linear")
@@ -161,16 +161,6 @@ def read_settings(stage: StagePlaces) -> Settings:
         ),
         last_iteration=config.last_iteration,
         eod_mask_loss=bool(config.other.get("eod_mask_loss", False)),
-    )
-
-
-def _schedule(config: NeoxConfig) -> Schedule:
-    return Schedule(
-        peak_lr=config.lr,
-        min_lr=config.min_lr,
-        warmup_iters=config.warmup_iters,
-        decay_iters=config.decay_iters,
-        style=config.lr_decay_style,
     )
 
 

@@ -17,7 +17,7 @@ GROUND = {"llemma.core"}
 FIRST = {"llemma.neox", "llemma.stages", "llemma.schedules", "llemma.rope", "llemma.guard"}
 ALLOWED: dict[str, tuple[set[str], set[str]]] = {
     "llemma.core": (set(), HEAVY),
-    "llemma.neox": (GROUND, HEAVY),
+    "llemma.neox": (GROUND | {"llemma.schedules"}, HEAVY),
     "llemma.schedules": (GROUND, HEAVY),
     "llemma.rope": (GROUND, HEAVY),
     "llemma.guard": (GROUND, HEAVY),

@@ -12,6 +12,7 @@ import pytest
 import llemma.neox_engine
 from llemma.core.errors import InputError
 from llemma.neox.repair_table import REPAIRS
+from llemma.neox_engine.context import EngineContext
 from llemma.neox_engine.entry import resume_values, saved_iteration
 from llemma.neox_engine.repairs import RepairRefusedError, apply_repairs
 from llemma.neox_engine.repairs.cpu_stand_in import apply as apply_cpu_stand_in
@@ -21,6 +22,10 @@ def checkpoints(folder: Path, step: int) -> Path:
     (folder / f"global_step{step}").mkdir(parents=True)
     (folder / "latest").write_text(f"global_step{step}\n")
     return folder
+
+
+def context(neox_dir: Path) -> EngineContext:
+    return EngineContext(neox_dir=neox_dir, config_path=neox_dir / "neox.yml", values={}, stage={})
 
 
 def test_resume_of_a_stage_with_checkpoints_goes_on_from_them(tmp_path: Path) -> None:
@@ -58,14 +63,14 @@ def test_saved_iteration_of_a_latest_that_names_no_checkpoint_is_refused(tmp_pat
 
 def test_apply_repairs_with_an_unknown_name_lists_the_known_ones(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="there is no repair 'x'; there are: cpu-stand-in"):
-        apply_repairs(["x"], tmp_path)
+        apply_repairs(["x"], context(tmp_path))
 
 
 def test_cpu_stand_in_for_a_checkout_that_has_changed_refuses_loudly(tmp_path: Path) -> None:
     (tmp_path / "megatron").mkdir()
     (tmp_path / "megatron/initialize.py").write_text("torch.accelerator.is_available()")
     with pytest.raises(RepairRefusedError, match=r"initialize\.py has no 'torch\.cuda\.is_available\(\)'"):
-        apply_cpu_stand_in(tmp_path)
+        apply_cpu_stand_in(context(tmp_path))
 
 
 def test_stand_in_answers_for_cuda_where_there_is_none() -> None:

@@ -10,8 +10,10 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
+
+from llemma.neox_engine.context import EngineContext
+from llemma.neox_engine.repairs import require_text
 
 NAME = "cpu-stand-in"
 
@@ -22,9 +24,9 @@ _CALLED_BY_NEOX = {
 }
 
 
-def apply(neox_dir: Path) -> None:
+def apply(context: EngineContext) -> None:
     """Puts the stand-ins in place. Must run before anything of NeoX's is imported."""
-    _check_target(neox_dir)
+    require_text(NAME, context.neox_dir, _CALLED_BY_NEOX)
     os.environ["DS_ACCELERATOR"] = "cpu"
     # DeepSpeed looks for a compiler at its first use of an operator; on a CPU none is needed.
     os.environ.setdefault("DS_SKIP_CUDA_CHECK", "1")
@@ -69,17 +71,3 @@ def stand_in_for_cuda(torch: Any) -> None:
         setattr(cuda, f"{name}Tensor", getattr(torch, f"{name}Tensor"))
     torch.Tensor.cuda = lambda self, *args, **kwargs: self
     torch.nn.Module.cuda = lambda self, *args, **kwargs: self
-
-
-def _check_target(neox_dir: Path) -> None:
-    from llemma.neox_engine.repairs import RepairRefusedError
-
-    for name, wanted in _CALLED_BY_NEOX.items():
-        path = neox_dir / name
-        text = path.read_text(encoding="utf-8") if path.is_file() else ""
-        missing = [piece for piece in wanted if piece not in text]
-        if missing:
-            raise RepairRefusedError(
-                f"the repair '{NAME}' was written for another GPT-NeoX: {path} has no '{missing[0]}'. Check out commit "
-                "ea7aefd8, or run on a machine with a GPU"
-            )
