@@ -29,15 +29,21 @@ A_RUN = {
 SHAPES = {
     "tiny": (4, 192, 6, 6, 512, 4096, 10_000, 256),
     "codellama_7b": (32, 4096, 32, 32, 11008, 32016, 1_000_000, 16384),
+    "codellama_13b": (40, 5120, 40, 40, 13824, 32016, 1_000_000, 16384),
     "codellama_34b": (48, 8192, 64, 8, 22016, 32000, 1_000_000, 16384),
     "llemma_7b": (32, 4096, 32, 32, 11008, 32016, 10_000, 4096),
     "llemma_34b": (48, 8192, 64, 8, 22016, 32000, 1_000_000, 4096),
+    "llama2_7b": (32, 4096, 32, 32, 11008, 32000, 10_000, 4096),
+    "llama3_8b": (32, 4096, 32, 8, 14336, 128256, 500_000, 8192),
 }
 TRUE_COUNTS = {
     "codellama_7b": 6_738_546_688,
     "llemma_7b": 6_738_546_688,
     "codellama_34b": 33_743_970_304,
     "llemma_34b": 33_743_970_304,
+    "codellama_13b": 13_016_028_160,
+    "llama2_7b": 6_738_415_616,
+    "llama3_8b": 8_030_261_248,
 }
 
 
@@ -112,7 +118,7 @@ def test_shipped_model_has_as_many_parameters_as_its_tensors_listed_one_by_one(n
     assert counted == TRUE_COUNTS.get(name, counted)
 
 
-@pytest.mark.parametrize("name", ["tiny", "codellama_7b", "llemma_34b"])
+@pytest.mark.parametrize("name", ["tiny", "codellama_7b", "llemma_34b", "llama3_8b"])
 def test_shipped_model_has_as_many_parameters_as_transformers_llama(name: str) -> None:
     torch = pytest.importorskip("torch")
     transformers = pytest.importorskip("transformers")
@@ -186,5 +192,5 @@ def test_published_recipe_has_the_published_numbers(
 
 
 def test_config_path_of_an_unknown_name_lists_the_known_ones() -> None:
-    with pytest.raises(KeyError, match="there are: codellama_34b, codellama_7b"):
+    with pytest.raises(KeyError, match="there are: codellama_13b, codellama_34b"):
         config_path("models", "llemma_70b")
