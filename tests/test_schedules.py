@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
-import importlib.util
 import math
-import os
-import sys
 import types
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 from llemma.schedules import Schedule, learning_rate
+from neox_annealing import neox_annealing
 
 LLEMMA_7B = Schedule(peak_lr=1e-4, min_lr=1e-4 / 30, warmup_iters=500, decay_iters=48_000, style="cosine")
 
@@ -88,37 +85,13 @@ def test_schedule_that_makes_no_sense_is_refused(changes: dict[str, Any], compla
 
 @pytest.mark.parametrize("style", ["constant", "linear", "cosine", "exponential"])
 def test_rates_within_the_decay_are_those_of_neox(style: str) -> None:
-    annealing = _neox_annealing()
+    annealing = neox_annealing()
     schedule = Schedule(peak_lr=3e-4, min_lr=1e-5, warmup_iters=2.5, decay_iters=250, style=style)  # type: ignore[arg-type]
     optimizer = types.SimpleNamespace(param_groups=[{"lr": 0.0}])
     theirs = annealing(optimizer, 3e-4, 2.5, 250, style, 0, min_lr=1e-5)
     for finished in range(251):
         assert learning_rate(schedule, finished) == pytest.approx(optimizer.param_groups[0]["lr"], rel=1e-13)
         theirs.step()
-
-
-def _neox_annealing() -> type:
-    """NeoX's class, loaded from its one file with a stand-in for the package around it."""
-    checkout = os.environ.get("NEOX_DIR")
-    if not checkout:
-        pytest.skip("NEOX_DIR does not name a GPT-NeoX checkout")
-    path = Path(checkout) / "megatron/learning_rates.py"
-    stand_in = types.ModuleType("megatron")
-    stand_in.print_rank_0 = lambda *_: None  # type: ignore[attr-defined]
-    before = sys.modules.get("megatron")
-    sys.modules["megatron"] = stand_in
-    try:
-        spec = importlib.util.spec_from_file_location("neox_learning_rates", path)
-        assert spec and spec.loader
-        module = importlib.util.module_from_spec(spec)
-        spec.loader.exec_module(module)
-    finally:
-        if before is None:
-            del sys.modules["megatron"]
-        else:
-            sys.modules["megatron"] = before
-    found: type = module.AnnealingLR
-    return found
 
 
 MINICPM = Schedule(

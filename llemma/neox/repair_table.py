@@ -21,4 +21,8 @@ REPAIRS = {
         what="train on a CPU, over gloo",
         backend="gloo",
     ),
+    "schedule": Repair(
+        module="llemma.neox_engine.repairs.schedule",
+        what="keep the learning rate at its floor past its schedule's end, and follow warmup-stable-decay",
+    ),
 }

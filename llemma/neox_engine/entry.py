@@ -41,9 +41,9 @@ def train_stage(
 ) -> None:
     """Trains one stage. Raises InputError where a checkpoint to start from is named and missing."""
     context = read_context(neox_dir, config)
-    apply_repairs(repairs, context)
     sys.path.append(str(neox_dir))
     os.chdir(neox_dir)
+    apply_repairs(repairs, context)
     from megatron.neox_arguments import NeoXArgs
     from megatron.training import pretrain
 
