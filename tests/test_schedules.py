@@ -8,9 +8,9 @@ import types
 from typing import Any
 
 import pytest
+from neox_annealing import neox_annealing
 
 from llemma.schedules import Schedule, learning_rate
-from neox_annealing import neox_annealing
 
 LLEMMA_7B = Schedule(peak_lr=1e-4, min_lr=1e-4 / 30, warmup_iters=500, decay_iters=48_000, style="cosine")
 

@@ -8,12 +8,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from neox_annealing import neox_annealing
 
 from llemma.neox_engine.context import EngineContext
 from llemma.neox_engine.repairs import RepairRefusedError
 from llemma.neox_engine.repairs.schedule import apply, rate_function
 from llemma.schedules import Schedule, learning_rate
-from neox_annealing import neox_annealing
 
 PLANNED = Schedule(
     peak_lr=0.01, warmup_iters=10, decay_iters=200, stable_end_iters=150, half_life_iters=25,
