@@ -7,13 +7,13 @@ that its pins never meet ours.
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import platform
 import statistics
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
@@ -50,28 +50,39 @@ class Measured:
     output: str
 
 
+# The command is started by a small process: what is started by a large one counts that one's memory as its own peak.
+_LAUNCH = """
+import json, resource, subprocess, sys, time
+started = time.perf_counter()
+code = subprocess.call(sys.argv[2:])
+wall = time.perf_counter() - started
+usage = resource.getrusage(resource.RUSAGE_CHILDREN)
+found = {"code": code, "wall": wall, "cpu": usage.ru_utime + usage.ru_stime, "peak": usage.ru_maxrss / 1024}
+open(sys.argv[1], "w").write(json.dumps(found))
+"""
+
+
 def measure(command: Sequence[str | Path], runs: int = 1, *, env: dict[str, str] | None = None) -> Measured:
     """Runs a command so many times, one after the other.  Raises SystemExit with its words where it fails."""
     cpu, wall, peak = [], [], []
     text = ""
     for _ in range(runs):
-        with tempfile.TemporaryFile("w+b") as output:
-            started = time.perf_counter()
-            process = subprocess.Popen(
-                [str(part) for part in command],
-                stdout=output,
+        with tempfile.TemporaryDirectory() as folder:
+            measured = Path(folder) / "measured.json"
+            process = subprocess.run(
+                [sys.executable, "-S", "-c", _LAUNCH, str(measured), *map(str, command)],
+                stdout=subprocess.PIPE,
                 stderr=subprocess.STDOUT,
                 env={**os.environ, **(env or {})},
+                check=True,
             )
-            _, status, usage = os.wait4(process.pid, 0)
-            wall.append(time.perf_counter() - started)
-            output.seek(0)
-            text = output.read().decode("utf-8", "replace")
-        process.returncode = os.waitstatus_to_exitcode(status)
-        if process.returncode:
-            raise SystemExit(f"{' '.join(map(str, command))}: ended with {process.returncode}\n{text[-4000:]}")
-        cpu.append(usage.ru_utime + usage.ru_stime)
-        peak.append(usage.ru_maxrss / 1024)
+            found = json.loads(measured.read_text(encoding="utf-8"))
+            text = process.stdout.decode("utf-8", "replace")
+        if found["code"]:
+            raise SystemExit(f"{' '.join(map(str, command))}: ended with {found['code']}\n{text[-4000:]}")
+        wall.append(found["wall"])
+        cpu.append(found["cpu"])
+        peak.append(found["peak"])
     return Measured(cpu_s=statistics.median(cpu), wall_s=statistics.median(wall), peak_mb=max(peak), output=text)
 
 

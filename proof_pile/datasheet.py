@@ -9,9 +9,11 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
-from llemma.core.files import write_text
+from llemma.core.files import read_json, write_text
 from llemma.core.schemas import Mixture
+from proof_pile.decontaminate.report import CONTAMINATION, contamination_rows, measure_title
 from proof_pile.manifest import SourceCounts, with_split_counts
 from proof_pile.mixture import SPLITS
 
@@ -26,14 +28,16 @@ def write_datasheet(
     warnings: Sequence[str] = (),
     settings: Mapping[str, str] | None = None,
 ) -> None:
-    """Writes OUT/DATASHEET.md over OUT/mixture.json and what became of each source's documents.
+    """Writes OUT/DATASHEET.md over OUT/mixture.json, OUT/contamination.json and what became of each source's documents.
 
     `settings` says in a line what each stage did, by its name, such as {"near-duplicates": "MinHash of 5-grams ..."}.
     """
     out = Path(out)
     mixture = Mixture.read(out / "mixture.json")
     counts = with_split_counts(out, sources)
-    write_text(out / DATASHEET, render_datasheet(name, counts, mixture, warnings, settings or {}))
+    path = out / CONTAMINATION
+    report = read_json(path) if path.exists() else None
+    write_text(out / DATASHEET, render_datasheet(name, counts, mixture, warnings, settings or {}, report))
 
 
 def render_datasheet(
@@ -42,8 +46,9 @@ def render_datasheet(
     mixture: Mixture,
     warnings: Sequence[str],
     settings: Mapping[str, str],
+    contamination: Mapping[str, Any] | None = None,
 ) -> str:
-    """The text of the datasheet."""
+    """The text of the datasheet; `contamination` is what contamination.json holds, where benchmarks were given."""
     parts = [
         f"# Datasheet of the corpus {escape_markdown(name)}",
         "After the form of *Datasheets for Datasets* (Gebru et al. 2021). Numbers are those of `manifest.json`; "
@@ -52,6 +57,7 @@ def render_datasheet(
         _composition(sources, mixture),
         _collection(sources),
         _preprocessing(sources, settings),
+        *([_contamination(contamination)] if contamination else []),
         _mixture(mixture),
         _uses(),
         _distribution(sources),
@@ -168,6 +174,37 @@ def _preprocessing(sources: Mapping[str, SourceCounts], settings: Mapping[str, s
         rows = [[escape_markdown(reason), _number(number)] for reason, number in ordered]
         text += "\n\n### Why documents were filtered out\n\n" + _table(["reason", "documents"], rows)
     return text
+
+
+def _contamination(report: Mapping[str, Any]) -> str:
+    measures = list(report["measures"])
+    head = ["benchmark", "part", "source", "texts"]
+    head += [f"{measure_title(measure)}: {what}" for measure in measures for what in ("texts", "documents")]
+    rows = [
+        [
+            *map(escape_markdown, (row.benchmark, row.part, row.source)),
+            *map(_number, (row.items, *(number for name in measures for number in row.found[name]))),
+        ]
+        for row in contamination_rows(report)
+    ]
+    done = [
+        [escape_markdown(name), *map(_number, counts.values())]
+        for name, counts in report["done"].items()
+        if any(counts.values())
+    ]
+    text = (
+        "## Contamination\n\n"
+        "How many texts of benchmarks were found in how many documents, before any was removed: by the rule that "
+        "documents are removed by, and by n words between white space exactly as they stand, the measure of Llemma's "
+        "authors. `contamination.json` has the ids of all that were found.\n\n" + _table(head, rows)
+    )
+    if not done:
+        return text + "\n\nNo document was removed or changed for it."
+    columns = ["source", "documents removed", "documents cut", "documents only reported", "spans cut", "bytes cut"]
+    return text + (
+        "\n\nWhat was done about it; copies of other documents were removed as such before. `removed.parquet` and "
+        "`changed.parquet` have the evidence.\n\n" + _table(columns, done)
+    )
 
 
 def _mixture(mixture: Mixture) -> str:

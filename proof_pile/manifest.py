@@ -26,6 +26,8 @@ ARTEFACT_FILES = (
     "recipe.yml",
     "mixture.json",
     "removed.parquet",
+    "changed.parquet",
+    "contamination.json",
     "quarantine.jsonl",
     "samples.jsonl",
     "DATASHEET.md",

@@ -242,7 +242,7 @@ class _DocumentIds:
             twice = new[1:][new[1:] == new[:-1]]
             problems.append(f"data/{place}: holds document {_hex(twice[0])} twice ({twice.size} such documents)")
         for other, seen in self._seen.items():
-            both = np.intersect1d(new, seen)
+            both = _in_both(new, seen)
             if both.size:
                 problems.append(
                     f"data/{place}: holds document {_hex(both[0])}, which {other} holds too ({both.size} in all)"
@@ -251,13 +251,23 @@ class _DocumentIds:
         return problems
 
     def places_of(self, ids: np.ndarray) -> Iterator[tuple[str, np.ndarray]]:
-        """The shards that hold any of these ids, and which."""
-        import numpy as np
-
+        """The shards that hold any of these ids (sorted), and which."""
         for place, seen in self._seen.items():
-            both = np.intersect1d(ids, seen)
+            both = _in_both(ids, seen)
             if both.size:
                 yield place, both
+
+
+def _in_both(first: np.ndarray, second: np.ndarray) -> np.ndarray:
+    """The values that stand in two sorted arrays: those of the shorter one are looked up in the longer."""
+    import numpy as np
+
+    short, long = sorted((first, second), key=len)
+    if not short.size:
+        return short
+    places = np.minimum(np.searchsorted(long, short), long.size - 1)
+    found: np.ndarray = short[long[places] == short]
+    return found
 
 
 def _hex(value: bytes) -> str:
@@ -276,7 +286,8 @@ def _removed_problems(out: Path, ids: _DocumentIds) -> Iterator[str]:
     try:
         with pq.ParquetFile(path) as file:
             for batch in file.iter_batches(columns=["id", "reason"], batch_size=1 << 20):
-                # Exact copies of a text share its id, and one of them stays; a filter may drop one version of a name.
+                # Of exact copies and of documents of one name, which share their id, one stays; a filter may drop one
+                # version of a name.
                 marked = pc.is_in(batch.column("reason"), pa.array(["near-duplicate", "contaminated"]))
                 gone = batch.filter(marked)
                 raw = b"".join(gone.column("id").cast(pa.binary()).to_pylist())

@@ -108,7 +108,29 @@ def _load_8(context, array, place):  # type: ignore[no-untyped-def]
     return numba.types.uint64(array, numba.types.int64), code
 
 
+@intrinsic
+def _lowest_bit(context, value):  # type: ignore[no-untyped-def]
+    """The place of the lowest bit of a uint64 that is set; 64 where none is."""
+    from llvmlite import ir
+
+    def code(context, builder, signature, arguments):  # type: ignore[no-untyped-def]
+        return builder.cttz(arguments[0], ir.Constant(ir.IntType(1), 0))
+
+    return numba.types.uint64(numba.types.uint64), code
+
+
+@intrinsic
+def _count_bits(context, value):  # type: ignore[no-untyped-def]
+    """How many bits of a uint64 are set."""
+
+    def code(context, builder, signature, arguments):  # type: ignore[no-untyped-def]
+        return builder.ctpop(arguments[0])
+
+    return numba.types.int64(numba.types.uint64), code
+
+
 _U8 = np.uint8
+_BLOCK = 64  # bytes whose flags are taken together: as many as a number has bits
 _LAST = 2  # the folded text begins behind two zeros, so that the first byte has neighbours
 
 
@@ -163,6 +185,33 @@ def _flag(text, size, flags):  # type: ignore[no-untyped-def]
 
 
 @_native_inline
+def _eight_bits(flags):  # type: ignore[no-untyped-def]
+    """The lowest bits of 8 bytes, side by side."""
+    return ((flags & np.uint64(0x0101010101010101)) * np.uint64(0x0102040810204080)) >> np.uint64(56)
+
+
+@_native_inline
+def _write_places(bits, first, places, count):  # type: ignore[no-untyped-def]
+    """Writes where bits are set, at `first` and behind it; returns the number of places there are then.
+
+    Eight are written whether there are so many or not, and eight more where there are over eight: how many there are
+    can then be guessed (Langdale and Lemire 2019, section 3.1.2).  Places behind the last one are written over.
+    """
+    number = _count_bits(bits)
+    for place in range(count, count + 8):
+        places[place] = first + np.int64(_lowest_bit(bits))
+        bits &= bits - np.uint64(1)
+    if number > 8:
+        for place in range(count + 8, count + 16):
+            places[place] = first + np.int64(_lowest_bit(bits))
+            bits &= bits - np.uint64(1)
+        for place in range(count + 16, count + number):
+            places[place] = first + np.int64(_lowest_bit(bits))
+            bits &= bits - np.uint64(1)
+    return count + number
+
+
+@_native_inline
 def _chunk(text, begin, size):  # type: ignore[no-untyped-def]
     """Up to 8 bytes of a word, zeros behind them."""
     return _load_8(text, begin) & (np.uint64(0xFFFFFFFFFFFFFFFF) >> np.uint64(64 - 8 * min(size, 8)))
@@ -190,7 +239,8 @@ def _hash_long_word(text, begin, size):  # type: ignore[no-untyped-def]
 def _hash_words(data, offsets, lower, text, flags, hashes, starts, ends, word_offsets):  # type: ignore[no-untyped-def]
     """Fills the arrays with the words of all documents and returns their number.
 
-    `text` has room for the longest document and 18 bytes more, `flags`, `starts` and `ends` for one place more.
+    `text` has room for the longest document and 18 bytes more, `flags` for 65 bytes more than it, `starts` and `ends`
+    for 17 places more than there are bytes.
     """
     text[:_LAST] = 0
     count = np.int64(0)
@@ -203,13 +253,16 @@ def _hash_words(data, offsets, lower, text, flags, hashes, starts, ends, word_of
             _fold_two_bytes(here, lower, text)
         text[size + _LAST] = 0
         _flag(text, size, flags)
+        flags[size + 1 : size + 1 + _BLOCK] = 0
         started = ended = np.int64(count)
-        for index in range(size + 1):
-            flag = np.int64(flags[index])
-            starts[started] = first + index
-            started += flag & 1
-            ends[ended] = first + index
-            ended += flag >> 1
+        for index in range(0, size + 1, _BLOCK):
+            begin_bits = end_bits = np.uint64(0)
+            for byte in range(0, _BLOCK, 8):
+                eight = _load_8(flags, index + byte)
+                begin_bits |= _eight_bits(eight) << np.uint64(byte)
+                end_bits |= _eight_bits(eight >> np.uint64(1)) << np.uint64(byte)
+            started = _write_places(begin_bits, first + index, starts, started)
+            ended = _write_places(end_bits, first + index, ends, ended)
         for word in range(count, started):
             begin = starts[word] - first + _LAST
             size_of_word = ends[word] - starts[word]
@@ -287,10 +340,10 @@ def hash_words(data: np.ndarray, offsets: np.ndarray, room: Room | None = None) 
     longest = int(np.diff(offsets).max(initial=0))
     room = room or Room()
     hashes = room.array("hashes", num_bytes, np.uint64)  # no text has more words than bytes; unused pages cost nothing
-    starts = room.array("starts", num_bytes + 1, np.int64)
-    ends = room.array("ends", num_bytes + 1, np.int64)
+    starts = room.array("starts", num_bytes + 17, np.int64)
+    ends = room.array("ends", num_bytes + 17, np.int64)
     text = room.array("text", longest + _LAST + 16, np.uint8)
-    flags = room.array("flags", longest + 1, np.uint8)
+    flags = room.array("flags", longest + 1 + _BLOCK, np.uint8)
     word_offsets = np.zeros(len(offsets), np.int64)
     count = _hash_words(data, offsets, LOWER, text, flags, hashes, starts, ends, word_offsets)
     return Words(

@@ -24,8 +24,10 @@ def start_build(
     recipe: Path, out: Path, *options: str, environment: Mapping[str, str] | None = None
 ) -> subprocess.Popen[str]:
     """A build in a session of its own, whose output can be read when it has ended."""
-    command = [sys.executable, "-m", "proof_pile.build", "--recipe", str(recipe), "--out", str(out), *options]
-    variables = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path)), "OMP_NUM_THREADS": "1"}
+    command = [sys.executable, "-P", "-m", "proof_pile.build", "--recipe", str(recipe), "--out", str(out), *options]
+    # This repository first, and not the current folder: tests/proof_pile would be taken for the package.
+    path = os.pathsep.join([str(Path(__file__).parents[1]), *filter(None, sys.path)])
+    variables = {**os.environ, "PYTHONPATH": path, "OMP_NUM_THREADS": "1"}
     return subprocess.Popen(
         command,
         env={**variables, **(environment or {})},

@@ -35,8 +35,25 @@ sources:
 decontaminate: {{benchmarks: [{benchmarks}]}}
 tokenizer: {{train: {{vocab_size: 32000, max_bytes: 8000000}}}}
 mixture: {{groups: {{all: {{share: 1, sources: {{text: 1}}}}}}}}
+shard_bytes: {shard_bytes}
 """
+SHARD_BYTES = 8_000_000  # of compressed input, some 35 MB of text: enough tasks for several workers
+WARM_MEGABYTES = 12
 UNLIKE = {"record.json", "mixture.record.json"}  # they hold times
+
+
+def write_recipe(path: Path, corpus: Path, benchmarks: Path) -> Path:
+    """Writes the recipe for a corpus and returns its path."""
+    path.write_text(RECIPE.format(corpus=corpus.resolve(), benchmarks=benchmarks, shard_bytes=SHARD_BYTES))
+    return path
+
+
+def warm_up(work: Path, folders: list[Path], benchmarks: Path) -> None:
+    """Builds a little, so that native code is compiled before anything is measured: once for an installation."""
+    with tempfile.TemporaryDirectory(dir=work) as little:
+        corpus = Path(little) / "corpus"
+        write_corpus(corpus, WARM_MEGABYTES, folders)
+        build(write_recipe(Path(little) / "recipe.yml", corpus, benchmarks), Path(little) / "out", 1)
 
 
 def build(recipe: Path, out: Path, workers: int) -> Measured:
@@ -89,8 +106,8 @@ def main() -> None:
         corpus = work / f"corpus-{args.megabytes}"
         write_corpus(corpus, args.megabytes, args.folders)
         sample = Path(__file__).resolve().parents[2] / "proof_pile" / "sample" / "benchmarks.jsonl"
-        recipe = work / "recipe.yml"
-        recipe.write_text(RECIPE.format(corpus=corpus.resolve(), benchmarks=sample))
+        recipe = write_recipe(work / "recipe.yml", corpus, sample)
+        warm_up(work, args.folders, sample)
         runs: dict[int, Measured] = {}
         for workers in (1, 2):
             out = work / f"out-{workers}"

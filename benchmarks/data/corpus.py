@@ -72,13 +72,17 @@ def texts(folders: Sequence[Path], num_bytes: int) -> Iterator[tuple[str, str]]:
             if copy == 0:
                 counted.update(set(_WORD.findall(text)))
             else:
-                text = _WORD.sub(lambda match, names=renamed: names.get(match[0], match[0]), text)
+                text = _renamed(text, renamed)
             yield f"{copy}/{number}/{path.name}", text
             done += len(text.encode())
             if done >= num_bytes:
                 return
         copy += 1
         renamed = _renaming([word for word, _ in counted.most_common(200_000)], copy)
+
+
+def _renamed(text: str, stand_ins: dict[str, str]) -> str:
+    return _WORD.sub(lambda match: stand_ins.get(match[0], match[0]), text)
 
 
 def _renaming(words: list[str], seed: int) -> dict[str, str]:

@@ -9,7 +9,7 @@ document of its own, in one of the forms below, in turn.  Printed: MB of text a 
 Parquet, without start-up (ours: the rule, and the rule together with the overlap of 20 and 30 words between white
 space; datatrove: its filter over 13-grams, with an index made by its own functions, for its indexer cannot run without
 lighteval), peak memory of the process, how many of the planted problems are found in each form by 13, 20 and 30 words,
-and how many documents without a planted problem are marked.
+which documents both engines mark, and how many documents without a planted problem are marked.
 """
 
 from __future__ import annotations
@@ -103,8 +103,8 @@ def read_items(specs: list[str]) -> list[tuple[str, str]]:
     for spec in specs:
         layout, _, path = spec.partition(":") if spec.split(":")[0] in LAYOUTS else ("exported", "", spec)
         section = BenchmarkFile.model_validate({"path": path, "layout": layout})
-        for file in list_benchmark_files(section, Path.cwd()):
-            for text in read_texts(str(file), section.row_layout, section.benchmark):
+        for place, file in list_benchmark_files(section, Path.cwd()):
+            for text in read_texts(str(file), section.row_layout, section.benchmark, place):
                 if text.part == "problem":
                     texts.setdefault((text.benchmark, text.id), text.text)
     return [("/".join(key), text) for key, text in texts.items()]
@@ -293,7 +293,7 @@ def compare(work: Path, args: argparse.Namespace) -> None:
     ]
     print_rows(["13-grams", "MB of text", "MB/CPU-s", "peak MB", "ratio"], rows)
     print()
-    found = {}
+    found, named = {}, {}
     for column, (python, name, n) in {
         "llemma 13": (sys.executable, "llemma", 13),
         "llemma 20": (sys.executable, "llemma", 20),
@@ -301,7 +301,8 @@ def compare(work: Path, args: argparse.Namespace) -> None:
         "datatrove 13": (peer, "datatrove", 13),
     }.items():
         [(result, _)] = measured(python, name, work, "planted.parquet", n, "20,30", 1)
-        found[column] = Counter(doc.removeprefix(PREFIX).split("/")[0] for doc in set(result["marked"]))
+        named[column] = set(result["marked"])
+        found[column] = Counter(doc.removeprefix(PREFIX).split("/")[0] for doc in named[column])
         if n == 13 and name == "llemma":
             whitespace = result["whitespace"]
     total = sizes["forms"]
@@ -312,6 +313,12 @@ def compare(work: Path, args: argparse.Namespace) -> None:
     everything = sum(total.values())
     table.append(["all", str(everything), *(f"{found[c].total() / everything:.3f}" for c in found)])
     print_rows(["planted", "items", *found], table)
+    ours, theirs = named["llemma 13"], named["datatrove 13"]
+    print(
+        f"\nplanted documents marked by both: {len(ours & theirs):,}; by neither: {everything - len(ours | theirs):,};"
+    )
+    print(f"by llemma alone: {len(ours - theirs):,}; by datatrove alone: {len(theirs - ours):,}")
+    print(f"by datatrove alone, the first: {sorted(theirs - ours)[:8]}")
     shared = ", ".join(f"{name.removeprefix('whitespace-')}: {count}" for name, count in sorted(whitespace.items()))
     print(f"\nof all {everything:,} items, found by words between white space as they stand: {shared}")
     print(f"documents without a planted item that were marked: {len(marked)} {marked[:10]}")

@@ -1,140 +1,142 @@
-"""HTML to text: our extraction beside OpenWebMath's own, trafilatura and resiliparse's main content.
+r"""Pages with equations that are known: written by us in each way that pages write them, or read off real pages.
 
-    python benchmarks/data/html_pages.py [--pages FOLDER] [--openwebmath CHECKOUT] [--megabytes 6] [--runs 3]
+    pages = generate("katex", 2_000_000)        # about so many bytes of pages of one kind
+    pages = real_pages(Path("docs"), 2_000_000)
 
-Four kinds of pages are generated with known equations: documentation (Sphinx with MathJax), articles with MathJax,
-pages set by KaTeX, and MathML as wikis (annotation), LaTeXML (alttext) and editors (nothing but MathML) write it.
---pages adds a folder of real pages, of which only speed is measured.  --openwebmath or OPENWEBMATH_DIR names a checkout
-of keirp/OpenWebMath; without it that row is left out.  Peers stand in requirements-html.txt and get an environment of
-their own.  Printed: MB of HTML a CPU-second (median), how many times as fast ours is, and the share of the equations
-that the text holds between delimiters ($, $$, \\( or \\[).
+A page knows its equations, so that a text taken from it can be judged: `equations_kept` tells how many of them stand
+between delimiters, and how many of those are the same TeX but for spaces, braces around one sign, and synonyms.
 """
 
 from __future__ import annotations
 
-import argparse
-import json
-import os
 import random
 import re
-import statistics
-import subprocess
-import sys
-import tempfile
-import time
-from collections.abc import Callable
+from collections.abc import Iterable
+from dataclasses import dataclass
+from html.parser import HTMLParser
 from pathlib import Path
-from typing import Any
+from urllib.parse import quote
 
-HERE = Path(__file__).resolve().parent
-SPAN = re.compile(r"\$\$.+?\$\$|\$.+?\$|\\\(.+?\\\)|\\\[.+?\\\]", re.DOTALL)
-WORDS = [
-    "the",
-    "sequence",
-    "of",
-    "partial",
-    "sums",
-    "is",
-    "bounded",
-    "and",
-    "increasing",
-    "so",
-    "that",
-    "it",
-    "has",
-    "a",
-    "limit",
-    "which",
-    "we",
-    "call",
-    "its",
-    "value",
-    "and",
-    "every",
-    "other",
-    "choice",
-    "of",
-    "the",
-    "constant",
-    "gives",
-    "the",
-    "same",
-    "estimate",
-    "up",
-    "to",
-    "a",
-    "factor",
-    "that",
-    "does",
-    "not",
-    "depend",
-    "on",
-    "the",
-    "function",
-    "or",
-    "the",
-    "interval",
-    "where",
-    "we",
-    "look",
-    "at",
-    "it",
-    "while",
-    "the",
-    "proof",
-    "of",
-    "the",
-    "lemma",
-    "needs",
-    "nothing",
-    "but",
-    "induction",
-    "and",
-    "a",
-    "small",
-    "computation",
-]
+KINDS = (
+    "docs",  # Sphinx: \( \) and \[ \] in elements of class math, with code between
+    "mathjax-parentheses",
+    "mathjax-dollars",  # set up by the page's configuration
+    "script-tags",  # MathJax 2
+    "katex",  # rendered: MathML with its annotation, and the same once more as spans
+    "mathml-annotation",  # as wikis write it, with a picture beside it
+    "mathml-alttext",  # as LaTeXML writes it
+    "mathml-bare",
+    "image-alt",  # pictures of WordPress and codecogs
+    "asciimath",  # scripts, and backquotes set up by the page's configuration
+)
+_SPAN = re.compile(r"(?<!\\)\$\$.+?\$\$|(?<!\\)\$.+?(?<!\\)\$|\\\(.+?\\\)|\\\[.+?\\\]", re.DOTALL)
+_TEXT = (
+    "the sequence of partial sums is bounded and increasing so that it has a limit which we call its value and every "
+    "other choice of the constant gives the same estimate up to a factor that does not depend on the function or the "
+    "interval where we look at it while the proof of the lemma needs nothing but induction and a small computation"
+)
+_WORDS = _TEXT.split(" ")
 
 
-# ---------------------------------------------------------------- generated pages
+@dataclass(frozen=True, slots=True)
+class Page:
+    """A page and the TeX of its equations."""
+
+    markup: str
+    equations: tuple[str, ...]
 
 
-def equation(draw: random.Random, number: int) -> tuple[str, str]:
-    """An equation with a number of its own, as TeX and as presentation MathML without its <math>."""
-    n = 1_000_000 + number
-    return draw.choice(
-        [
-            (
-                rf"\frac{{x_{{{n}}}}}{{1 + y^{{2}}}} \leq \alpha",
-                f"<mfrac><msub><mi>x</mi><mn>{n}</mn></msub><mrow><mn>1</mn><mo>+</mo><msup><mi>y</mi><mn>2</mn></msup>"
-                "</mrow></mfrac><mo>&#x2264;</mo><mi>&#x3B1;</mi>",
-            ),
-            (
-                rf"\sum_{{k=1}}^{{{n}}} \sqrt{{k + t}}",
-                "<munderover><mo>&#x2211;</mo><mrow><mi>k</mi><mo>=</mo><mn>1</mn></mrow>"
-                f"<mn>{n}</mn></munderover><msqrt><mi>k</mi><mo>+</mo><mi>t</mi></msqrt>",
-            ),
-            (
-                rf"f({n}) = \int_{{0}}^{{1}} g(s) \, ds",
-                f"<mi>f</mi><mo>(</mo><mn>{n}</mn><mo>)</mo><mo>=</mo><msubsup><mo>&#x222B;</mo><mn>0</mn><mn>1</mn>"
-                "</msubsup><mi>g</mi><mo>(</mo><mi>s</mi><mo>)</mo><mi>d</mi><mi>s</mi>",
-            ),
-            (rf"a_{{{n}}}", f"<msub><mi>a</mi><mn>{n}</mn></msub>"),
-        ]
-    )
+@dataclass(frozen=True, slots=True)
+class _Equation:
+    tex: str
+    mathml: str  # without its <math>
+    ascii: str
 
 
-def prose(draw: random.Random, num_words: int) -> str:
+def generate(kind: str, num_bytes: int) -> list[Page]:
+    """Pages of a kind, the same at every call."""
+    draw = random.Random(kind)
+    pages: list[Page] = []
+    size = count = 0
+    while size < num_bytes:
+        body = [f"<h1>{_prose(draw, 4)}</h1>"]
+        own: list[str] = []
+        for _ in range(30):
+            sentences = []
+            for _ in range(draw.randint(2, 4)):
+                equation = _equation(draw, 1_000_000 + count)
+                own.append(equation.tex)
+                count += 1
+                sentences.append(_prose(draw, draw.randint(10, 30)))
+                sentences.append(_formula(kind, equation, display=draw.random() < 0.25, draw=draw))
+            link = f"<a href='/p/{count}'>{_prose(draw, 2)}</a>"
+            body.append(f"<p>{' '.join(sentences)} <em>{_prose(draw, 3)}</em>, {link}.</p>")
+            if kind == "docs" and draw.random() < 0.6:
+                body.append(_code())
+            if draw.random() < 0.2:
+                body.append(f"<h2>{_prose(draw, 3)}</h2>")
+        markup = _frame(_prose(draw, 5), _head(kind), "\n".join(body))
+        pages.append(Page(markup, tuple(own)))
+        size += len(markup.encode())
+    return pages
+
+
+def _equation(draw: random.Random, number: int) -> _Equation:
+    """An equation with a number of its own in it."""
+    n = f"<mn>{number}</mn>"
+    forms = [
+        _Equation(
+            rf"\frac{{x_{{{number}}}}}{{1 + y^{{2}}}} \leq \alpha",
+            f"<mfrac><msub><mi>x</mi>{n}</msub><mrow><mn>1</mn><mo>+</mo><msup><mi>y</mi><mn>2</mn></msup></mrow></mfrac>"
+            "<mo>&#x2264;</mo><mi>&#x3B1;</mi>",
+            f"x_{number}/(1+y^2) <= alpha",
+        ),
+        _Equation(
+            rf"\sum_{{k=1}}^{{{number}}} \sqrt{{k + t}}",
+            f"<munderover><mo>&#x2211;</mo><mrow><mi>k</mi><mo>=</mo><mn>1</mn></mrow>{n}</munderover>"
+            "<msqrt><mi>k</mi><mo>+</mo><mi>t</mi></msqrt>",
+            f"sum_(k=1)^{number} sqrt(k+t)",
+        ),
+        _Equation(
+            rf"f({number}) = \int_{{0}}^{{1}} g(s) \, ds",
+            f"<mi>f</mi><mo>(</mo>{n}<mo>)</mo><mo>=</mo><msubsup><mo>&#x222B;</mo><mn>0</mn><mn>1</mn></msubsup>"
+            "<mi>g</mi><mo>(</mo><mi>s</mi><mo>)</mo><mi>d</mi><mi>s</mi>",
+            f"f({number}) = int_0^1 g(s) d s",
+        ),
+        _Equation(rf"a_{{{number}}} < b", f"<msub><mi>a</mi>{n}</msub><mo>&lt;</mo><mi>b</mi>", f"a_{number} < b"),
+        _Equation(
+            rf"\lim_{{m \to \infty}} z_{{m}} = {number}",
+            "<munder><mo>lim</mo><mrow><mi>m</mi><mo>&#x2192;</mo><mi>&#x221E;</mi></mrow></munder>"
+            f"<msub><mi>z</mi><mi>m</mi></msub><mo>=</mo>{n}",
+            f"lim_(m -> oo) z_m = {number}",
+        ),
+        _Equation(rf"p = {number}", f"<mi>p</mi><mo>=</mo>{n}", f"p = {number}"),
+    ]
+    return draw.choice(forms)
+
+
+def _prose(draw: random.Random, num_words: int) -> str:
     """Words of no meaning."""
-    return " ".join(draw.choice(WORDS) for _ in range(num_words))
+    return " ".join(draw.choice(_WORDS) for _ in range(num_words))
 
 
-def escaped(tex: str) -> str:
-    """TeX as it stands in markup."""
-    return tex.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+def _escaped(text: str) -> str:
+    return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;").replace('"', "&quot;")
 
 
-def frame(title: str, head: str, body: str) -> str:
+def _head(kind: str) -> str:
+    library = '<script src="https://cdn.example.org/mathjax@3/tex-mml-chtml.js"></script>\n'
+    if kind == "mathjax-dollars":
+        return f"<script>MathJax = {{tex: {{inlineMath: [['$', '$'], ['\\\\(', '\\\\)']]}}}};</script>\n{library}"
+    if kind == "asciimath":
+        return (
+            '<script type="text/x-mathjax-config">MathJax.Hub.Config({asciimath2jax: {delimiters: [["`","`"]]}});'
+            '</script>\n<script src="https://cdn.example.org/mathjax/2.7.9/MathJax.js?config=AM_HTMLorMML"></script>\n'
+        )
+    return library if kind in ("docs", "mathjax-parentheses", "script-tags", "mathml-bare") else ""
+
+
+def _frame(title: str, head: str, body: str) -> str:
     """A page around its content, with the menus that a site has."""
     menu = "".join(
         f'<li class="nav-item"><a class="nav-link" href="/topic/{n}.html">Topic {n}</a></li>' for n in range(30)
@@ -148,19 +150,30 @@ def frame(title: str, head: str, body: str) -> str:
     )
 
 
-def formula_markup(kind: str, tex: str, mathml: str, *, display: bool, draw: random.Random) -> str:
+def _code() -> str:
+    lines = "".join(
+        f'<span class="n">total</span> <span class="o">+=</span> <span class="n">step</span><span class="p">(</span>'
+        f'<span class="mi">{n}</span><span class="p">)</span>\n'
+        for n in range(8)
+    )
+    return f'<div class="highlight-python notranslate"><div class="highlight"><pre>{lines}</pre></div></div>'
+
+
+def _formula(kind: str, equation: _Equation, *, display: bool, draw: random.Random) -> str:
     """A formula as pages of the kind write it."""
-    shown = escaped(tex)
-    if kind == "docs":
-        inner = rf"\[{shown}\]" if display else rf"\({shown}\)"
-        return f'<{"div" if display else "span"} class="math notranslate nohighlight">{inner}</{"div" if display else "span"}>'
-    if kind == "mathjax":
-        if draw.random() < 0.5:
-            return f"$${shown}$$" if display else rf"\({shown}\)"
-        mode = "; mode=display" if display else ""
-        return f'<span class="MathJax_Preview">x</span><script type="math/tex{mode}">{tex}</script>'
+    tex, mathml = _escaped(equation.tex), equation.mathml
     block = ' display="block"' if display else ""
-    annotation = f'<annotation encoding="application/x-tex">{shown}</annotation>'
+    annotation = f'<annotation encoding="application/x-tex">{tex}</annotation>'
+    if kind == "docs":
+        element, inner = ("div", rf"\[{tex}\]") if display else ("span", rf"\({tex}\)")
+        return f'<{element} class="math notranslate nohighlight">{inner}</{element}>'
+    if kind == "mathjax-parentheses":
+        return rf"\[{tex}\]" if display else rf"\({tex}\)"
+    if kind == "mathjax-dollars":
+        return f"$${tex}$$" if display else f"${tex}$"
+    if kind == "script-tags":
+        mode = "; mode=display" if display else ""
+        return f'<span class="MathJax_Preview">x</span><script type="math/tex{mode}">{equation.tex}</script>'
     if kind == "katex":
         spans = "".join(
             f'<span class="mord"><span class="mord mathnormal" style="margin-right:0.02em">{c}</span></span>'
@@ -172,202 +185,130 @@ def formula_markup(kind: str, tex: str, mathml: str, *, display: bool, draw: ran
             f'<span class="katex-html" aria-hidden="true"><span class="base">{spans}</span></span></span>'
         )
         return f'<span class="katex-display">{inline}</span>' if display else inline
-    which = draw.random()
-    if which < 1 / 3:
+    shown = rf"{{\displaystyle {tex}}}"
+    if kind == "mathml-annotation":
         return (
             f'<span class="mwe-math-element"><span class="mwe-math-mathml-inline" style="display: none;"><math{block} '
-            f'alttext="{{\\displaystyle {shown}}}"><semantics><mrow>{mathml}</mrow><annotation encoding='
-            f'"application/x-tex">{{\\displaystyle {shown}}}</annotation></semantics></math></span><img src="/m/svg/1" '
-            f'class="mwe-math-fallback-image-inline" alt="{{\\displaystyle {shown}}}"></span>'
+            f'alttext="{shown}"><semantics><mrow>{mathml}</mrow><annotation encoding="application/x-tex">{shown}'
+            f'</annotation></semantics></math></span><img src="/m/svg/1" class="mwe-math-fallback-image-inline" '
+            f'alt="{shown}"></span>'
         )
-    if which < 2 / 3:
-        return f'<math id="S1.m1" class="ltx_Math" alttext="{shown}"{block}><mrow id="S1.m1.1">{mathml}</mrow></math>'
-    return f'<math xmlns="http://www.w3.org/1998/Math/MathML"{block}>{mathml}</math>'
+    if kind == "mathml-alttext":
+        return f'<math id="S1.m1" class="ltx_Math" alttext="{tex}"{block}><mrow id="S1.m1.1">{mathml}</mrow></math>'
+    if kind == "mathml-bare":
+        return f'<math xmlns="http://www.w3.org/1998/Math/MathML"{block}>{mathml}</math>'
+    if kind == "image-alt":
+        if draw.random() < 0.5:
+            address = f"https://s0.wp.com/latex.php?latex={quote(equation.tex)}&amp;bg=ffffff&amp;fg=000000&amp;s=0"
+            return f'<img src="{address}" alt="{tex}" title="{tex}" class="latex" />'
+        return f'<img src="https://latex.codecogs.com/gif.latex?{quote(equation.tex)}" alt="{tex}">'
+    if kind == "asciimath":
+        if draw.random() < 0.5:
+            return f'<script type="math/asciimath">{equation.ascii}</script>'
+        return f"`{_escaped(equation.ascii)}`"
+    raise ValueError(f"no kind of page is called '{kind}'")
 
 
-def generate(kind: str, num_bytes: int) -> tuple[list[str], list[list[str]]]:
-    """Pages of a kind and, for each, the numbers of its equations."""
-    draw = random.Random(kind)
-    head = (
-        ""
-        if kind in ("mathml", "katex")
-        else '<script src="https://cdn.example.org/mathjax@3/tex-chtml.js"></script>\n'
-    )
-    pages: list[str] = []
-    numbers: list[list[str]] = []
-    size = count = 0
-    while size < num_bytes:
-        body = [f"<h1>{prose(draw, 4)}</h1>"]
-        own: list[str] = []
-        for _ in range(30):
-            sentences = []
-            for _ in range(draw.randint(2, 4)):
-                sentences.append(prose(draw, draw.randint(10, 30)))
-                tex, mathml = equation(draw, count)
-                own.append(str(1_000_000 + count))
-                count += 1
-                sentences.append(formula_markup(kind, tex, mathml, display=draw.random() < 0.25, draw=draw))
-            body.append(
-                f"<p>{' '.join(sentences)} <em>{prose(draw, 3)}</em>, <a href='/p/{count}'>{prose(draw, 2)}</a>.</p>"
-            )
-            if kind == "docs" and draw.random() < 0.6:
-                lines = "".join(
-                    f'<span class="n">total</span> <span class="o">+=</span> <span class="n">step</span><span class="p">(</span>'
-                    f'<span class="mi">{n}</span><span class="p">)</span>\n'
-                    for n in range(8)
-                )
-                body.append(
-                    f'<div class="highlight-python notranslate"><div class="highlight"><pre>{lines}</pre></div></div>'
-                )
-            if draw.random() < 0.2:
-                body.append(f"<h2>{prose(draw, 3)}</h2>")
-        page = frame(prose(draw, 5), head, "\n".join(body))
-        pages.append(page)
-        numbers.append(own)
-        size += len(page.encode())
-    return pages, numbers
+# ---------------------------------------------------------------- real pages
 
 
-def real_pages(folder: Path, num_bytes: int) -> list[str]:
-    """Pages of a folder up to so many bytes, spread over it by a hash-like order of their names."""
+def real_pages(folder: Path, num_bytes: int) -> list[Page]:
+    """Pages of a folder up to so many bytes in an order of chance, the same at every call."""
     files = sorted(p for p in folder.rglob("*") if p.suffix.lower() in (".html", ".htm", ".xhtml") and p.is_file())
     random.Random(0).shuffle(files)
-    pages: list[str] = []
+    pages: list[Page] = []
     size = 0
     for file in files:
         data = file.read_bytes()
         if size + len(data) > num_bytes or b"\0" in data:
             continue
-        pages.append(data.decode("utf-8", "replace"))
+        markup = data.decode("utf-8", "replace")
+        pages.append(Page(markup, tuple(written_equations(markup))))
         size += len(data)
     return pages
 
 
-# ---------------------------------------------------------------- engines, each in a process of its own
+def written_equations(markup: str) -> list[str]:
+    r"""The TeX that the page itself writes as such, by the standard library's parser: an independent reading.
+
+    Elements of class math that hold \( \) or \[ \] (Sphinx), math scripts (MathJax 2) and annotations of MathML.
+    """
+    reader = _Reader()
+    reader.feed(markup)
+    reader.close()
+    return reader.found
 
 
-def engine(name: str, checkout: str) -> Callable[[str], str]:
-    """A function from a page's markup to its text."""
-    if name == "llemma":
-        from proof_pile.sources.html_text import PageRules, extract_page
+class _Reader(HTMLParser):
+    def __init__(self) -> None:
+        super().__init__(convert_charrefs=True)
+        self.found: list[str] = []
+        self.inside = ""
+        self.depth = 0
+        self.text: list[str] = []
 
-        rules = PageRules(max_links=1_000_000)
-        return lambda page: extract_page(page, rules).text
-    if name == "openwebmath":
-        sys.path.insert(0, str(Path(checkout) / "text_extraction"))
-        from text_extract.extract import extract_text
-        from text_extract.utils import Config
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        given = dict(attrs)
+        if self.inside:
+            self.depth += tag == self.inside
+        elif (
+            (tag in ("span", "div") and "math" in (given.get("class") or "").split())
+            or (tag == "script" and (given.get("type") or "").startswith("math/tex"))
+            or (tag == "annotation" and given.get("encoding") == "application/x-tex")
+        ):
+            self.inside, self.depth, self.text = tag, 1, []
 
-        config = Config(str(Path(checkout) / "extract_from_cc" / "configs" / "randomized_all.yaml"))
-        random.seed(0)
+    def handle_endtag(self, tag: str) -> None:
+        if tag != self.inside:
+            return
+        self.depth -= 1
+        if self.depth == 0:
+            text = "".join(self.text).strip()
+            if tag in ("span", "div"):
+                self.found += [m[1] for m in re.finditer(r"\\[(\[](.+?)\\[)\]]", text, re.DOTALL)]
+            elif text:
+                self.found.append(text)
+            self.inside = ""
 
-        def extract(page: str) -> str:
-            found = extract_text(page, config.sample(), fast=False)
-            return found[0] if found else ""
-
-        return extract
-    if name == "trafilatura":
-        from trafilatura import extract as extract_main
-
-        return lambda page: extract_main(page, fast=True) or ""
-    from resiliparse.extract.html2text import extract_plain_text
-
-    return lambda page: extract_plain_text(page, main_content=True)
-
-
-def work(name: str, checkout: str, pages_file: str, runs: int) -> dict[str, Any]:
-    """CPU seconds of each run over the pages, and what was found of the equations."""
-    pages: list[str] = []
-    numbers: list[list[str]] = []
-    with open(pages_file, encoding="utf-8") as lines:
-        for line in lines:
-            record = json.loads(line)
-            pages.append(record["page"])
-            numbers.append(record["numbers"])
-    extract = engine(name, checkout)
-    extract(pages[0])
-    seconds, failed, found = [], 0, 0
-    for run in range(runs):
-        started = time.process_time()
-        texts = []
-        for page in pages:
-            try:
-                texts.append(extract(page))
-            except Exception:
-                texts.append("")
-                failed += run == 0
-        seconds.append(time.process_time() - started)
-    for text, own in zip(texts, numbers, strict=True):
-        delimited = set(re.findall(r"\d{7}", " ".join(SPAN.findall(text))))
-        found += sum(number in delimited for number in own)
-    return {"seconds": seconds, "failed": failed, "found": found, "characters": sum(map(len, texts))}
+    def handle_data(self, data: str) -> None:
+        if self.inside:
+            self.text.append(data)
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--pages", type=Path)
-    parser.add_argument("--openwebmath", default=os.environ.get("OPENWEBMATH_DIR", ""))
-    parser.add_argument("--megabytes", type=float, default=6)
-    parser.add_argument("--runs", type=int, default=3)
-    parser.add_argument("--work", nargs=2, metavar=("ENGINE", "FILE"), help=argparse.SUPPRESS)
-    args = parser.parse_args()
-    if args.work:
-        print(json.dumps(work(args.work[0], args.openwebmath, args.work[1], args.runs)))
-        return
-    sys.path.insert(0, str(HERE.parent))
-    from peers import machine, peer_python, print_rows
-
-    peers = peer_python(HERE / "requirements-html.txt")
-    engines = {"llemma": Path(sys.executable), "openwebmath": peers, "trafilatura": peers, "resiliparse": peers}
-    if not (Path(args.openwebmath) / "text_extraction").is_dir() or not args.openwebmath:
-        print("OpenWebMath's extractor left out: name a checkout with --openwebmath or OPENWEBMATH_DIR\n")
-        del engines["openwebmath"]
-    num_bytes = int(args.megabytes * 1e6)
-    sets = {kind: generate(kind, num_bytes) for kind in ("docs", "mathjax", "katex", "mathml")}
-    if args.pages:
-        pages = real_pages(args.pages, num_bytes)
-        sets[args.pages.name] = (pages, [[] for _ in pages])
-    rows = []
-    for kind, (pages, numbers) in sets.items():
-        size = sum(len(page.encode()) for page in pages) / 1e6
-        with tempfile.TemporaryDirectory() as folder:
-            file = Path(folder) / "pages.jsonl"
-            with open(file, "w", encoding="utf-8") as out:
-                for page, own in zip(pages, numbers, strict=True):
-                    out.write(json.dumps({"page": page, "numbers": own}) + "\n")
-            results = {name: run_engine(python, name, args, file) for name, python in engines.items()}
-        total = sum(map(len, numbers))
-        ours = size / statistics.median(results["llemma"]["seconds"])
-        for name, result in results.items():
-            speed = size / statistics.median(result["seconds"])
-            kept = f"{100 * result['found'] / total:.1f} %" if total else "-"
-            rows.append(
-                [f"{kind}, {size:.1f} MB", name, f"{speed:.1f}", f"{ours / speed:.1f}", kept, str(result["failed"])]
-            )
-    print(machine())
-    print_rows(["pages", "engine", "MB/CPU-s", "ours is x", "equations kept", "failed"], rows)
+# ---------------------------------------------------------------- judging a text
 
 
-def run_engine(python: Path, name: str, args: argparse.Namespace, file: Path) -> dict[str, Any]:
-    """Runs one engine in a process of its own."""
-    command = [
-        str(python),
-        __file__,
-        "--openwebmath",
-        args.openwebmath,
-        "--runs",
-        str(args.runs),
-        "--work",
-        name,
-        str(file),
-    ]
-    env = {**os.environ, "PYTHONPATH": str(HERE.parent.parent) if name == "llemma" else "", "OMP_NUM_THREADS": "1"}
-    done = subprocess.run(command, capture_output=True, text=True, env=env)
-    if done.returncode:
-        raise SystemExit(f"{name}: ended with {done.returncode}\n{done.stderr[-3000:]}")
-    result: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
-    return result
+def equations_kept(text: str, equations: Iterable[str]) -> tuple[int, int]:
+    """How many of the equations stand between delimiters in the text, and how many of them as the same TeX.
+
+    An equation with a number of seven digits is known by it, any other one by its TeX alone.
+    """
+    spans = [span.strip("$").removeprefix(r"\(").removeprefix(r"\[") for span in _SPAN.findall(text)]
+    spans = [span.removesuffix(r"\)").removesuffix(r"\]") for span in spans]
+    same = {normal_tex(span) for span in spans}
+    numbers = set(re.findall(r"\d{7}", " ".join(spans)))
+    num_kept = num_same = 0
+    for tex in equations:
+        is_same = normal_tex(tex) in same
+        number = re.search(r"1\d{6}", tex)
+        num_same += is_same
+        num_kept += is_same or (number is not None and number[0] in numbers)
+    return num_kept, num_same
 
 
-if __name__ == "__main__":
-    main()
+_SYNONYMS = {r"\leq": r"\le", r"\geq": r"\ge", r"\rightarrow": r"\to", r"\neq": r"\ne", r"\lt": "<", r"\gt": ">"}
+_WITHOUT_MEANING = re.compile(
+    r"\\[,;!: ]|\\(?:displaystyle|textstyle|limits|left|right|thinspace|quad|qquad)(?![A-Za-z])|\s+|~"
+)
+
+
+def normal_tex(tex: str) -> str:
+    """TeX without what does not change its meaning, for comparison only."""
+    tex = tex.replace("&lt;", "<").replace("&gt;", ">").replace("&amp;", "&")
+    tex = re.sub(r"\\[A-Za-z]+", lambda m: _SYNONYMS.get(m[0], m[0]), tex)
+    tex = _WITHOUT_MEANING.sub("", tex)
+    tex = re.sub(r"\\(?:math(?:rm|it)|operatorname)\{([^{}]*)\}", r"\1", tex)
+    before = ""
+    while before != tex:
+        before, tex = tex, re.sub(r"(?<![A-Za-z}])\{(\\[A-Za-z]+|[^{}\\])\}|(?<=[\^_])\{(\w+)\}", r"\1\2", tex)
+    return tex.strip("{}")

@@ -1,16 +1,18 @@
 """Tokenize and write: this library beside GPT-NeoX's preprocess_data.py, datatrove and the bare tokenizer libraries.
 
     python benchmarks/data/tokenization.py [--corpus FILE_OR_FOLDER] [--megabytes 200] [--runs 3] [--vocab-size 32000]
-                                           [--neox-dir DIR --neox-python PYTHON] [--large] [--work DIR]
+                                           [--neox-dir DIR --neox-python PYTHON] [--large] [--only-ours] [--work DIR]
 
 From the same documents (.jsonl.zst with a "text" each) to token files, with one Llama-style SentencePiece vocabulary
 trained on them, one process each, on one core.  Without --corpus the text is that of benchmarks/data/corpus.py.
 NeoX runs from a checkout (--neox-dir, or NEOX_DIR) with a Python that has its packages (--neox-python, or NEOX_PYTHON);
-without them its row is left out.  --large adds a row for a byte-level tokenizer.json of Llama 3's kind with
-128,000 entries, as far as the text makes so many (int32 tokens).
+without them its row is left out.  --large takes a byte-level tokenizer.json of Llama 3's kind with 128,000 entries, as
+far as the text makes so many (int32 tokens where they are over 65,500), in place of the SentencePiece vocabulary.
+--only-ours leaves the peers out.
 
-Printed: MB of text per CPU-second (whole process, its start included), median of the runs; ratio to each peer; peak
-memory; and how many documents have other ids than SentencePiece's.  Rows of ours:
+Printed: MB of text per CPU-second (whole process, its start included), median of the runs; how many times faster ours
+is; peak memory; and how many documents have other ids than the vocabulary's own library gives (sentencepiece, or
+tokenizers with literal special tokens kept as text).  Rows of ours:
     tokenize, merge        the build's steps from documents Parquet, the tokens shuffled
     read ... merge         from .jsonl.zst: read, consolidate, tokenize, merge, as a build without filters does
 """
@@ -18,16 +20,20 @@ memory; and how many documents have other ids than SentencePiece's.  Rows of our
 from __future__ import annotations
 
 import argparse
+import hashlib
 import io
 import itertools
 import json
+import multiprocessing
 import os
 import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
+from typing import Any, TypeVar
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
@@ -35,7 +41,12 @@ sys.path.insert(0, str(Path(__file__).resolve().parent))
 
 from peers import Measured, machine, measure, peer_python, print_rows
 
+T = TypeVar("T")
+Row = tuple[str, Measured, str]
+"""Name, what was measured, and how many documents have other ids ("" where nobody looked)."""
+
 HERE = Path(__file__).resolve().parent
+LARGE_END = "<|endoftext|>"  # the name that GPT-NeoX asks a tokenizer.json for
 ONE_CORE = {"OMP_NUM_THREADS": "1", "TOKENIZERS_PARALLELISM": "false", "RAYON_NUM_THREADS": "1"}
 
 DATATROVE = """
@@ -81,12 +92,13 @@ with open(out, "wb") as file:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--corpus", type=Path, help="a .jsonl.zst file or a folder of them")
-    parser.add_argument("--megabytes", type=float, default=200, help="size of the text that is made without --corpus")
+    parser.add_argument("--megabytes", type=int, default=200, help="size of the text that is made without --corpus")
     parser.add_argument("--runs", type=int, default=3)
     parser.add_argument("--vocab-size", type=int, default=32_000)
     parser.add_argument("--neox-dir", type=Path, default=os.environ.get("NEOX_DIR"))
     parser.add_argument("--neox-python", type=Path, default=os.environ.get("NEOX_PYTHON"))
     parser.add_argument("--large", action="store_true")
+    parser.add_argument("--only-ours", action="store_true", help="no peers")
     parser.add_argument("--work", type=Path)
     parser.add_argument("--ours", nargs=4, help=argparse.SUPPRESS)  # corpus or documents, tokenizer, eod, folder
     args = parser.parse_args()
@@ -100,76 +112,83 @@ def main() -> None:
 def compare(args: argparse.Namespace, work: Path) -> None:
     """All rows, printed."""
     corpus = work / "corpus"
-    prepare_corpus(args.corpus, corpus, args.megabytes)
-    documents, num_bytes = prepare_documents(corpus, work)
-    folder = train(documents, work / "tokenizer", args.vocab_size)
-    model = folder / "tokenizer.model"
+    in_process(prepare_corpus, args.corpus, corpus, args.megabytes)
+    documents, num_bytes = in_process(prepare_documents, corpus, work)
     peers = peer_python(HERE / "requirements-tokenization.txt")
-    rows: list[tuple[str, Measured, str]] = []
-
-    def row(name: str, command: list[str | Path], out: Path, *, kind: str = "") -> None:
-        print(f"{name} ...", file=sys.stderr, flush=True)
-        env = dict(ONE_CORE)
-        measured = None
-        for _ in range(args.runs):
-            shutil.rmtree(out, ignore_errors=True)
-            out.mkdir()
-            found = measure(command, env=env)
-            measured = found if measured is None or found.cpu_s < measured.cpu_s else measured
-        assert measured is not None
-        rows.append((name, measured, different(kind, out, work, model) if kind else ""))
-
-    ours = [sys.executable, Path(__file__), "--ours"]
-    eod = "</s>"
-    row("ours: tokenize, merge", [*ours, documents, model, eod, work / "a"], work / "a", kind="ours")
-    row("ours: read ... merge", [*ours, corpus, model, eod, work / "b"], work / "b", kind="ours")
-    if args.neox_dir and args.neox_python:
-        row("GPT-NeoX preprocess_data.py", neox_command(args, corpus, model, work), work / "n", kind="neox")
-    command = [peers, "-c", DATATROVE, corpus, folder / "tokenizer.json", eod, work / "d"]
-    row("datatrove", [*command, "no"], work / "d", kind="datatrove")
-    row("datatrove, shuffled", [*command, "yes"], work / "d")
-    library = [peers, "-c", LIBRARY]
-    row("sentencepiece alone", [*library, "sentencepiece", corpus, model, work / "s" / "ids"], work / "s")
-    row("tokenizers alone", [*library, "tokenizers", corpus, folder / "tokenizer.json", work / "t" / "ids"], work / "t")
-    print(f"{machine()}; {num_bytes / 1e6:.0f} MB of text, vocabulary {args.vocab_size:,}, best of {args.runs} runs")
-    print_table(rows, num_bytes)
     if args.large:
-        large = train_large(corpus, work / "large", peers)
-        rows.clear()
-        row("ours: tokenize, merge", [*ours, documents, large, "<|end_of_text|>", work / "a"], work / "a")
-        command = [peers, "-c", DATATROVE, corpus, large, "<|end_of_text|>", work / "d", "no"]
-        row("datatrove", command, work / "d")
-        row("tokenizers alone", [*library, "tokenizers", corpus, large, work / "t" / "ids"], work / "t")
-        size = len(json.loads(large.read_text(encoding="utf-8"))["model"]["vocab"])
-        print(f"byte-level BPE, Llama 3's pattern, {size:,} entries; tokens int32 where they are over 65,500")
-        print_table(rows, num_bytes)
+        vocabulary = exported = train_large(corpus, work / "tokenizer", peers)
+        eod, neox_kind = LARGE_END, "HFTokenizer"
+        what = f"byte-level BPE, Llama 3's pattern, {in_process(num_entries, vocabulary):,} entries"
+    else:
+        folder = in_process(train, documents, work / "tokenizer", args.vocab_size)
+        vocabulary, exported = folder / "tokenizer.model", folder / "tokenizer.json"
+        eod, neox_kind = "</s>", "SPMTokenizer"
+        what = f"SentencePiece BPE, {args.vocab_size:,} pieces"
+
+    def row(name: str, command: list[str | Path], out: str, *, compared: bool = True) -> Row:
+        print(f"{name} ...", file=sys.stderr, flush=True)
+        found = []
+        for _ in range(args.runs):
+            shutil.rmtree(work / out, ignore_errors=True)
+            (work / out).mkdir()
+            found.append(measure(command, env=ONE_CORE))
+        measured = sorted(found, key=lambda one: one.cpu_s)[len(found) // 2]
+        return name, measured, in_process(different, out, work, vocabulary) if compared else ""
+
+    ours: list[str | Path] = [sys.executable, Path(__file__), "--ours"]
+    rows = [
+        row("ours: tokenize, merge", [*ours, documents, vocabulary, eod, work / "a"], "a"),
+        row("ours: read ... merge", [*ours, corpus, vocabulary, eod, work / "b"], "b"),
+    ]
+    if args.neox_dir and args.neox_python and not args.only_ours:
+        rows.append(row("GPT-NeoX preprocess_data.py", neox_command(args, corpus, work, neox_kind, vocabulary), "n"))
+    if not args.only_ours:
+        trove: list[str | Path] = [peers, "-c", DATATROVE, corpus, exported, eod, work / "d"]
+        library: list[str | Path] = [peers, "-c", LIBRARY]
+        rows.append(row("datatrove", [*trove, "no"], "d"))
+        rows.append(row("datatrove, shuffled", [*trove, "yes"], "d", compared=False))
+        if not args.large:
+            command = [*library, "sentencepiece", corpus, vocabulary, work / "s" / "ids"]
+            rows.append(row("sentencepiece alone", command, "s", compared=False))
+        command = [*library, "tokenizers", corpus, exported, work / "t" / "ids"]
+        rows.append(row("tokenizers alone", command, "t", compared=False))
+    print(f"{machine()}; {num_bytes / 1e6:.0f} MB of text; {what}; median of {args.runs} runs")
+    print_table(rows, num_bytes)
 
 
-def print_table(rows: list[tuple[str, Measured, str]], num_bytes: int) -> None:
-    """The rows, with ours as the measure of the others."""
-    first, second = (rows[0][1].cpu_s, rows[1][1].cpu_s if rows[1][0].startswith("ours") else None)
+def in_process(function: Callable[..., T], *args: Any) -> T:
+    """The result of a function that ran in a process of its own.
+
+    This process stays small so: what it starts counts the memory of this one at that moment as its own peak.
+    """
+    with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
+        return pool.submit(function, *args).result()
+
+
+def print_table(rows: list[Row], num_bytes: int) -> None:
+    """The rows, with both of ours as measures of the others."""
+    first, second = rows[0][1].cpu_s, rows[1][1].cpu_s
     table = [
         [
             name,
             f"{num_bytes / 1e6 / m.cpu_s:.1f}",
             f"{m.cpu_s / first:.1f}x",
-            f"{m.cpu_s / second:.1f}x" if second else "",
+            f"{m.cpu_s / second:.1f}x",
             f"{m.peak_mb:.0f}",
             other,
         ]
         for name, m, other in rows
     ]
-    print_rows(
-        ["", "MB/CPU-s", "tokenize, merge is", "read ... merge is", "peak MB", "documents with other ids"], table
-    )
+    columns = ["", "MB/CPU-s", "tokenize, merge is", "read ... merge is", "peak MB", "documents with other ids"]
+    print_rows(columns, table)
 
 
-def prepare_corpus(given: Path | None, corpus: Path, megabytes: float) -> None:
+def prepare_corpus(given: Path | None, corpus: Path, megabytes: int) -> None:
     """A folder of .jsonl.zst files."""
     if given is None:
         from corpus import write_corpus
 
-        write_corpus(corpus, int(megabytes * 1e6), [])
+        write_corpus(corpus, megabytes)
         return
     corpus.mkdir(parents=True)
     for path in sorted(given.glob("*.jsonl.zst")) if given.is_dir() else [given]:
@@ -225,7 +244,7 @@ t.pre_tokenizer = pre_tokenizers.Sequence([pre_tokenizers.Split(Regex(pattern), 
 t.decoder = decoders.ByteLevel()
 t.train_from_iterator(texts(), trainers.BpeTrainer(vocab_size=128000, show_progress=False,
     initial_alphabet=pre_tokenizers.ByteLevel.alphabet()))
-t.add_special_tokens(["<|begin_of_text|>", "<|end_of_text|>"])
+t.add_special_tokens(["<|begin_of_text|>", "<|endoftext|>"])
 t.save(sys.argv[2])
 """
     folder.mkdir()
@@ -234,49 +253,69 @@ t.save(sys.argv[2])
     return path
 
 
-def neox_command(args: argparse.Namespace, corpus: Path, model: Path, work: Path) -> list[str | Path]:
+def num_entries(path: Path) -> int:
+    """How many tokens a tokenizer.json has, added ones left out."""
+    return len(json.loads(path.read_text(encoding="utf-8"))["model"]["vocab"])
+
+
+def neox_command(args: argparse.Namespace, corpus: Path, work: Path, kind: str, vocabulary: Path) -> list[str | Path]:
     """GPT-NeoX's tool as its documentation calls it, with one worker."""
     tool = Path(args.neox_dir) / "tools" / "datasets" / "preprocess_data.py"
     files = ",".join(str(path) for path in sorted(corpus.glob("*.jsonl.zst")))
-    options = ["--input", files, "--output-prefix", work / "n" / "out", "--vocab-file", model, "--workers", "1"]
-    return [args.neox_python, tool, *options, "--tokenizer-type", "SPMTokenizer", "--append-eod"]
+    options = ["--input", files, "--output-prefix", work / "n" / "out", "--vocab-file", vocabulary, "--workers", "1"]
+    return [args.neox_python, tool, *options, "--tokenizer-type", kind, "--append-eod"]
 
 
-def different(kind: str, out: Path, work: Path, model: Path) -> str:
-    """How many documents have other ids than SentencePiece gives, ends of documents left out."""
-    import hashlib
-
-    import numpy as np
-
-    wanted_path = work / "wanted.json"
-    if not wanted_path.exists():
-        import sentencepiece
-
-        processor = sentencepiece.SentencePieceProcessor(model_file=str(model))
-        ids = (processor.encode(text) for text in read_texts(work / "corpus"))
-        wanted_path.write_text(json.dumps([hashlib.md5(np.array(i, np.int32).tobytes()).hexdigest() for i in ids]))
-    wanted = json.loads(wanted_path.read_text())
-    found = [hashlib.md5(ids.astype(np.int32).tobytes()).hexdigest() for ids in token_rows(kind, out)]
-    if kind == "ours":  # shuffled
+def different(out: str, work: Path, vocabulary: Path) -> str:
+    """How many documents have other ids than the vocabulary's library gives, ends of documents left out."""
+    digests = work / f"{vocabulary.name}.wanted.json"
+    if not digests.exists():
+        encode = library_encoder(vocabulary)
+        digests.write_text(json.dumps([digest(encode(text)) for text in read_texts(work / "corpus")]))
+    wanted = json.loads(digests.read_text())
+    found = [digest(ids) for ids in token_rows(work / out)]
+    if out in ("a", "b"):  # ours are shuffled
         wanted, found = sorted(wanted), sorted(found)
     return f"{sum(a != b for a, b in zip(found, wanted, strict=True))} of {len(wanted):,}"
 
 
-def token_rows(kind: str, out: Path) -> Iterator:
+def digest(ids: Any) -> str:
+    """A hash of ids."""
+    import numpy as np
+
+    return hashlib.md5(np.asarray(ids, np.int32).tobytes()).hexdigest()
+
+
+def library_encoder(vocabulary: Path) -> Callable[[str], list[int]]:
+    """What gives the ids of a text by the library that a vocabulary is of."""
+    if vocabulary.suffix == ".model":
+        import sentencepiece
+
+        encode: Callable[[str], list[int]] = sentencepiece.SentencePieceProcessor(model_file=str(vocabulary)).encode
+        return encode
+    import tokenizers
+
+    engine = tokenizers.Tokenizer.from_file(str(vocabulary))
+    engine.encode_special_tokens = True
+    return lambda text: engine.encode_batch_fast([text], add_special_tokens=False)[0].ids
+
+
+def token_rows(out: Path) -> Iterator[Any]:
     """The ids of each document, without the one that ends it."""
     import numpy as np
 
-    if kind == "datatrove":
-        ends = np.concatenate([np.fromfile(path, np.uint64) for path in sorted(out.glob("*.ds.index"))]).astype(int)
-        tokens = np.concatenate([np.fromfile(path, np.uint16) for path in sorted(out.glob("*.ds"))])
+    indexes = sorted(out.glob("*.ds.index"))  # datatrove
+    if indexes:
+        ends = np.concatenate([np.fromfile(path, np.uint64) for path in indexes]).astype(int)
+        data = np.concatenate([np.fromfile(path, np.uint8) for path in sorted(out.glob("*.ds"))])
+        tokens = data.view(np.uint16 if len(data) == 2 * ends[-1] else np.uint32)
         for start, end in zip([0, *ends[:-1]], ends, strict=True):
             yield tokens[start : end - 1]
         return
     from llemma.core.indexed import IndexedReader
 
     reader = IndexedReader(next(iter(sorted(out.rglob("*.idx")))).with_suffix(""))
-    bounds = reader.document_index
-    for first, last in itertools.pairwise(bounds):
+    for first, last in itertools.pairwise(reader.document_index):
         yield np.concatenate([reader.get(i) for i in range(first, last)])[:-1]
 
 

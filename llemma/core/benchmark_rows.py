@@ -74,19 +74,26 @@ def texts_of_row(row: Mapping[str, Any], layout: Layout, benchmark: str, place: 
     if not problem and not formal:
         wanted = " or ".join(f"'{key}'" for key in (*layout.problem, *layout.formal))
         raise ValueError(f"no text under {wanted}; its keys are {', '.join(map(str, list(row)[:12])) or 'none'}")
-    forms = [("problem", problem), ("solution", solution), ("formal", formal)]
+    forms = [("problem", problem), *(("solution", form) for form in solution_forms(solution)), ("formal", formal)]
     choices = [choice for key in layout.choices for choice in _choices(row.get(key))]
     if choices:
         forms.append(("problem", "\n".join([problem, *choices])))
         lettered = [f"({letter}) {choice}" for letter, choice in zip("ABCDEFGHIJ", choices, strict=False)]
         forms.append(("problem", "\n".join([problem, *lettered])))
-    if "<<" in solution or "\n####" in solution:
-        forms.append(("solution", _FINAL.sub("", _CALCULATOR.sub("", solution))))
     return [
         BenchmarkText.model_validate({"benchmark": benchmark, "id": name, "part": part, "text": text})
         for part, text in dict.fromkeys(forms)
         if text.strip()
     ]
+
+
+def solution_forms(solution: str) -> list[str]:
+    """The forms in which a worked solution may be met: as it stands, and without GSM8K's calculator notes and answer.
+
+    None of an empty one.
+    """
+    plain = _FINAL.sub("", _CALCULATOR.sub("", solution))
+    return [form for form in dict.fromkeys((solution, plain)) if form.strip()]
 
 
 def _first(row: Mapping[str, Any], keys: tuple[str, ...]) -> str:

@@ -23,6 +23,7 @@ from llemma.core.errors import DamagedFileError, InputError
 from llemma.core.files import read_json, write_json, write_text
 
 M = TypeVar("M", bound=pydantic.BaseModel)
+Objective = Literal["language-modelling", "sft", "dpo", "kto"]
 
 
 def read_model(path: str | Path, model: type[M]) -> M:
@@ -76,14 +77,37 @@ class TokenizerInfo(Config):
     dtype: Literal["uint16", "int32"]
 
 
-class Shard(Config):
-    """One `.bin/.idx` pair; `path` is their common prefix, relative to mixture.json."""
+class CompanionShard(Config):
+    """A `.bin/.idx` pair that goes with another, document by document; `path` is relative to mixture.json.
+
+    Labels and rewards are int32 whatever the tokens are: they hold negative numbers.
+    """
 
     path: str
     num_documents: int
     num_tokens: int
     bin_sha256: str
     idx_sha256: str
+
+
+class Shard(CompanionShard):
+    """One `.bin/.idx` pair; `path` is their common prefix, relative to mixture.json.
+
+    What an objective other than language modelling needs goes with it, each with as many documents:
+    labels           a number for each token: the token itself, or -100 where the loss does not count (sft, dpo, kto)
+    rewards          one number a document: 1 for a wanted answer, -1 for an unwanted one (kto)
+    rejected         the answer that lost against this shard's document (dpo), with labels of its own
+    """
+
+    labels: CompanionShard | None = None
+    rewards: CompanionShard | None = None
+    rejected: CompanionShard | None = None
+    rejected_labels: CompanionShard | None = None
+
+    @pydantic.model_serializer(mode="wrap")
+    def _without_absent_companions(self, handler: pydantic.SerializerFunctionWrapHandler) -> dict[str, Any]:
+        written: dict[str, Any] = handler(self)
+        return {key: value for key, value in written.items() if value is not None}
 
 
 class MixtureSource(Config):

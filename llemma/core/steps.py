@@ -31,7 +31,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from llemma.core.errors import DamagedFileError, InputError, LlemmaError
+from llemma.core.errors import DamagedFileError, InputError, LlemmaError, WorkError
 from llemma.core.files import (
     TEMPORARY_PREFIX,
     read_json,
@@ -51,6 +51,10 @@ LOGS = "logs"
 
 class ChangedInputError(DamagedFileError):
     """Raised when a task's input is gone, or is no longer what it was when its hash was taken."""
+
+
+class LostFolderError(WorkError):
+    """Raised when the folder in which a task works was removed under it: another process takes its place."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -106,7 +110,11 @@ class OutputFile:
 
 @dataclass(frozen=True, kw_only=True)
 class TaskRecord:
-    """What a finished task read, made and counted; the most memory that its process held, in bytes (0: not known)."""
+    """What a finished task read, made and counted, and what that took.
+
+    `seconds` of wall time, `cpu_seconds` of all threads and ended children of its process, `peak_bytes` the most memory
+    that its process held (0: not known).
+    """
 
     key: str
     label: str
@@ -114,6 +122,7 @@ class TaskRecord:
     outputs: tuple[OutputFile, ...]
     counts: dict[str, Any]
     seconds: float
+    cpu_seconds: float = 0
     peak_bytes: int = 0
 
     def output(self, name: str) -> OutputFile:
@@ -184,6 +193,7 @@ class StepDirectory:
                 outputs=outputs,
                 counts=value["counts"],
                 seconds=value["seconds"],
+                cpu_seconds=value.get("cpu_seconds", 0),
                 peak_bytes=value.get("peak_bytes", 0),
             )
         except (TypeError, KeyError) as error:
@@ -213,7 +223,8 @@ class StepDirectory:
         """Runs one task, unless it is complete. After an error or a kill nothing of it counts as done.
 
         Several processes may run the same task at once: whichever ends first completes it.
-        Raises ChangedInputError where an input is gone or has changed, and what the step's function raises.
+        Raises ChangedInputError where an input is gone or has changed, LostFolderError, and what the step's function
+        raises.
         """
         if self.is_complete(number):
             return self.record(number)
@@ -222,7 +233,7 @@ class StepDirectory:
         scratch = Path(tempfile.mkdtemp(prefix=f"{TEMPORARY_PREFIX}{task.key}-", dir=self.path))
         try:
             forget_peak()
-            started = time.perf_counter()
+            begun = (time.perf_counter(), _cpu_seconds())
             try:
                 counts = function(self.step.params, task, scratch)
             except LlemmaError:
@@ -230,20 +241,25 @@ class StepDirectory:
             except Exception as error:
                 _check_inputs(task, error)
                 raise
-            seconds = time.perf_counter() - started
-            self._publish(number, scratch, dict(counts or {}), seconds)
-        except Exception:
+            cost = {
+                "seconds": round(time.perf_counter() - begun[0], 3),
+                "cpu_seconds": round(_cpu_seconds() - begun[1], 3),
+                "peak_bytes": peak_bytes(),
+            }
+            self._publish(number, scratch, dict(counts or {}), cost)
+        except Exception as error:
             if self.is_complete(number):  # by another process, whose driver may have cleared our scratch folder away
                 return self.record(number)
+            if not scratch.exists():
+                raise LostFolderError(f"{scratch}: this folder was removed while the task worked in it") from error
             raise
         finally:
             shutil.rmtree(scratch, ignore_errors=True)
         return self.record(number)
 
-    def _publish(self, number: int, scratch: Path, counts: dict[str, Any], seconds: float) -> None:
+    def _publish(self, number: int, scratch: Path, counts: dict[str, Any], cost: dict[str, float]) -> None:
         """Renames what a task made into place, its record last."""
         task = self.tasks[number]
-        peak = peak_bytes()
         outputs = []
         for file in sorted(scratch.iterdir()):
             sync_file(file)
@@ -261,8 +277,7 @@ class StepDirectory:
                 "inputs": [asdict(item) for item in task.inputs],
                 "outputs": outputs,
                 "counts": counts,
-                "seconds": round(seconds, 3),
-                "peak_bytes": peak,
+                **cost,
             },
         )
 
@@ -315,6 +330,12 @@ def _check_inputs(task: Task, error: Exception) -> None:
                     f"{item.path}: its content is not what it was when its hash was taken ({error}): "
                     "if the build made it, delete it; then run the same command again"
                 ) from error
+
+
+def _cpu_seconds() -> float:
+    """Of this process with all its threads, and of its children that have ended."""
+    times = os.times()
+    return times.user + times.system + times.children_user + times.children_system
 
 
 def _measure(file: Path) -> dict[str, Any]:

@@ -85,10 +85,16 @@ def read_order(args: argparse.Namespace) -> Order:
     from proof_pile.build.pipeline import Build
     from proof_pile.build.reading import InputHashes
     from proof_pile.build.recipe import load_recipe
+    from proof_pile.build.recipes_command import shipped_recipes
     from proof_pile.tokenize.config import TokenizerConfig
 
     if args.recipe and not args.out:
         raise InputError(f"{args.recipe}: say where to build it: --out DIR")
+    if args.recipe in shipped_recipes() and not Path(args.recipe).exists():
+        raise InputError(
+            f"'{args.recipe}' comes with this program, but does not know where your files are: copy it with "
+            f" python -m proof_pile.build recipes {args.recipe}  and name them in it"
+        )
     recipe_path = Path(args.recipe).resolve() if args.recipe else sample_recipe()
     recipe = load_recipe(recipe_path)
     eod: str | int | None = recipe.tokenizer.eod

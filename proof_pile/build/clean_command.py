@@ -12,6 +12,7 @@ from pathlib import Path
 
 from llemma.core.errors import InputError, WorkError
 from proof_pile.build.arguments import add_out_option, out_folder
+from proof_pile.build.tables import size_words
 
 LARGEST_SHOWN = 20
 
@@ -99,15 +100,6 @@ def remove(item: Leftover) -> None:
     # Records first: a task whose record is gone is not complete, whatever else of it is still there.
     for path in sorted(item.files, key=lambda path: path.suffix != ".json"):
         path.unlink(missing_ok=True)
-
-
-def size_words(size: float) -> str:
-    """A number of bytes for a person."""
-    for unit in ("bytes", "kB", "MB", "GB"):
-        if size < 1000:
-            return f"{size:,.0f} {unit}" if unit == "bytes" else f"{size:,.1f} {unit}"
-        size /= 1000
-    return f"{size:,.1f} TB"
 
 
 def _bytes(files: list[Path] | tuple[Path, ...]) -> int:

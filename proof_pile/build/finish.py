@@ -1,6 +1,7 @@
 """The last act of a build: what the steps made is put in its place, described and checked.
 
 OUT/data/<source>/<split>.*   OUT/tokenizer/*   OUT/removed.parquet   OUT/quarantine.jsonl   OUT/recipe.yml
+OUT/contamination.json   OUT/changed.parquet   (where benchmarks are given)
 OUT/mixture.json   OUT/neox/<name>_data.yml   OUT/DATASHEET.md   OUT/manifest.json   OUT/record.json
 
 The manifest is taken away first and written last: a folder that has one is a finished build.  record.json, alone of all
@@ -22,7 +23,8 @@ from llemma.core.progress import progress
 from llemma.core.records import installed_versions, write_record
 from proof_pile.build.arguments import Order
 from proof_pile.build.pipeline import Build, Stage, StageState, dropped_reasons, sum_counts
-from proof_pile.build.stages.duplicates import publish_fingerprints
+from proof_pile.build.stages.contamination import describe_contamination, publish_contamination
+from proof_pile.build.stages.duplicates import describe_duplicates, publish_fingerprints
 from proof_pile.build.stages.tokenizing import tokenizer_input
 from proof_pile.manifest import SourceCounts
 from proof_pile.publish.files import tallies
@@ -80,6 +82,7 @@ def finish(order: Order, states: States, seconds: float) -> None:
         write_bytes(out / "recipe.yml", order.recipe_path.read_bytes())
         bar.advance()
         write_removed_and_quarantine(build)
+        publish_contamination(build)
         publish_fingerprints(build)
         bar.advance()
         warnings += write_mixture(
@@ -202,25 +205,8 @@ def source_counts(build: Build) -> dict[str, SourceCounts]:
 def describe_settings(build: Build) -> dict[str, str]:
     """A line a step on how it was done, for the datasheet."""
     recipe = build.recipe
-    lines: dict[str, Any] = {}
-    lines["exact duplicates"] = "by content (blake2b-128), over all sources" if recipe.deduplicate.exact else "left in"
-    near = recipe.deduplicate.near
-    lines["near-duplicates"] = (
-        f"MinHash over shingles of {near.ngram} words, {near.bands} bands of {near.rows}, Jaccard similarity of "
-        f"{near.threshold:g} or more, over all sources; of a cluster the document of the first source in the recipe "
-        "stays, there the longest, then the one with the smallest id"
-        if near
-        else "left in"
-    )
-    config = recipe.decontaminate
-    index = sum_counts(build.flat("benchmark-index"))
-    lines["decontamination"] = (
-        f"documents that share {config.ngram} words in a row with one of {int(index['items']):,} benchmark texts, or "
-        f"hold the whole of a shorter one, are removed ({int(index['too_short']):,} texts are too short "
-        "to be told from chance and were not looked for)"
-        if config.benchmarks
-        else "none: no benchmark texts were given"
-    )
+    lines: dict[str, Any] = dict(describe_duplicates(build))
+    lines |= describe_contamination(build)
     lines["split"] = (
         f"by a hash of the document's id: {recipe.split.validation:.2%} validation, {recipe.split.test:.2%} test"
     )

@@ -33,7 +33,7 @@ from proof_pile.filters import Drop, Filter, FilterConfig, Verdict, make_chain
 from proof_pile.sources import SourceConfig, SourceFile, list_files, read
 from proof_pile.sources.inputs import hash_input, is_remote
 
-VERSION = 2  # raise it when any reader or filter gives other documents than before for the same settings
+VERSION = 3  # raise it when any reader or filter gives other documents than before for the same settings
 BATCH_TEXT_BYTES = 8 << 20
 MIN_FILE_BYTES = 4096  # chosen by us: opening a small file costs as much as reading so many bytes
 MAX_GROUP = 4  # a task reads at most so many times `shard_bytes`
@@ -158,12 +158,13 @@ def source_steps(recipe: Recipe, base: Path, hashes: InputHashes) -> list[tuple[
     """
     steps = []
     for source in recipe.sources:
+        filters = _settled_filters(source, base)
         for number, config in enumerate(source.inputs):
             step = Step(
                 name=f"read-{source.name}",
                 version=VERSION,
                 function="proof_pile.build.reading:run",
-                params=_params(source, config),
+                params=_params(source, config, filters),
             )
             try:
                 files = list_files(config, base)
@@ -174,11 +175,26 @@ def source_steps(recipe: Recipe, base: Path, hashes: InputHashes) -> list[tuple[
     return steps
 
 
-def _params(source: SourceRecipe, config: Any) -> dict[str, Any]:
+def _settled_filters(source: SourceRecipe, base: Path) -> list[Any]:
+    """The source's filters with the whole paths and the hashes of the files that they name.
+
+    So a changed list of test theorems, model or tokenizer is a changed step, and a missing one is told before anything
+    is read.  Raises InputError that names the source and the filter.
+    """
+    settled = []
+    for number, item in enumerate(source.filters):
+        try:
+            settled.append(item.settled(base) if hasattr(item, "settled") else item)
+        except InputError as error:
+            raise InputError(f"source '{source.name}', filter {number + 1} ({item.kind}): {error}") from None
+    return settled
+
+
+def _params(source: SourceRecipe, config: Any, filters: Sequence[Any]) -> dict[str, Any]:
     return {
         "source": source.name,
         "input": config.model_dump(mode="json"),
-        "filters": [item.model_dump(mode="json") for item in source.filters],
+        "filters": [item.model_dump(mode="json") for item in filters],
     }
 
 

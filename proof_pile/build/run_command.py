@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import os
 import shutil
 import signal
 import threading
@@ -77,16 +78,23 @@ def _ended_in_order() -> Iterator[None]:
 
 
 def clear_leftovers(out: Path, busy_keys: Set[str] = frozenset()) -> None:
-    """Removes what killed builds and workers left half-written, but for what tasks of these keys are writing."""
+    """Removes what killed builds and workers left half-written, but for what tasks of these keys are writing.
+
+    A process of an earlier driver may live on for a moment on another machine.  Its folder is taken from it in one move
+    before anything in it is removed: it must not find a part of what it made there and publish that as the whole.
+    """
     from llemma.core.files import TEMPORARY_PREFIX
 
     for leftover in list(out.rglob(f"{TEMPORARY_PREFIX}*")):
-        if any(leftover.name.startswith(f"{TEMPORARY_PREFIX}{key}") for key in busy_keys):
+        names = leftover.relative_to(out).parts  # such a task's folder may hold files of this kind itself
+        if any(name.startswith(f"{TEMPORARY_PREFIX}{key}") for key in busy_keys for name in names):
             continue
-        if leftover.is_dir():
-            shutil.rmtree(leftover, ignore_errors=True)
-        else:
-            with contextlib.suppress(OSError):
+        with contextlib.suppress(OSError):
+            if leftover.is_dir():
+                aside = leftover.with_name(f"{TEMPORARY_PREFIX}old-{os.getpid()}")
+                os.replace(leftover, aside)  # needs no room, of which there may be none
+                shutil.rmtree(aside, ignore_errors=True)
+            else:
                 leftover.unlink(missing_ok=True)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import shutil
 import sys
 import time
@@ -12,9 +13,12 @@ from typing import Any
 
 from llemma.core.errors import DamagedFileError, LlemmaError
 from proof_pile.build.arguments import add_out_option, out_folder
+from proof_pile.build.tables import size_words
 
 CURRENT = "current.json"  # in OUT/steps: {"name", "stages": [{"name", "directories": [folder names]}]}, begun ones only
 MAX_LINES = 8
+WATCH_S = 2.0
+CLEAR = "\033[H\033[2J"
 MIN_DONE = 2  # tasks, before the time that is left can be guessed
 
 
@@ -29,16 +33,17 @@ def run(args: argparse.Namespace) -> int:
     from proof_pile.build.lock import lock_holder
 
     out = out_folder(args)
-    while True:
-        if args.watch:
-            print("\033[H\033[2J", end="")
-        _show(out)
-        if not args.watch or lock_holder(out / "steps") is None:
-            return 0
-        time.sleep(2)
+    with contextlib.suppress(KeyboardInterrupt) if args.watch else contextlib.nullcontext():
+        while True:
+            _show(out, before=CLEAR if args.watch else "")
+            if not args.watch or lock_holder(out / "steps") is None:
+                break
+            time.sleep(WATCH_S)
+    return 0
 
 
-def _show(out: Path) -> None:
+def _show(out: Path, before: str) -> None:
+    """Looks first and prints then, so that a terminal that is cleared `before` is not empty for long."""
     from llemma.core.files import read_json
     from proof_pile.build.lock import lock_holder
     from proof_pile.build.stages import STAGES
@@ -64,14 +69,16 @@ def _show(out: Path) -> None:
         state = "finished"
     else:
         state = "not running: the same run command goes on from here"
-    print(f"{name} in {out}: {state}")
     now = {} if live is None else {stage["name"]: stage for stage in live["stages"]}
     last = next(reversed(now), None) if holder is not None else None
     rows = []
+    num_complete = 0
     for stage in STAGES:
         tasks, what, counts = _describe(steps, begun.get(stage.name))
+        num_complete += what in ("complete", "not asked for")
         pace, left = _pace(now.get(stage.name), is_running=stage.name == last)
         rows.append((stage.name, what if what != "complete" else f"{tasks} complete", pace, left, counts))
+    print(f"{before}{name} in {out}: {state}; {num_complete} of {len(rows)} steps complete")
     print_table("", ("step", "tasks", "speed", "left", "counts"), rows, num_text=5)
     if live is not None:
         _show_work(live, is_running=holder is not None)
@@ -101,7 +108,7 @@ def _pace(stage: dict[str, Any] | None, *, is_running: bool) -> tuple[str, str]:
         return "", ""
     per_s = stage["done"] / stage["elapsed_s"]
     if stage["bytes"]:
-        speed = f"{stage['bytes'] / 1e6 / stage['elapsed_s']:,.1f} MB/s"
+        speed = f"{size_words(stage['bytes'] / stage['elapsed_s'])}/s"
     else:
         speed = f"{per_s:,.1f} tasks/s" if per_s >= 1 else f"{60 * per_s:,.1f} tasks/min"
     left = stage["total"] - stage["done"] - stage["failed"]
@@ -160,7 +167,10 @@ def _describe(steps: Path, directories: list[str] | None) -> tuple[str, str, str
     if not total:
         return "0", "not asked for", ""
     state = "complete" if not missing else f"{total - missing} of {total} done"
-    counts = ", ".join(f"{name} {value:,}" for name, value in _shown(sum_counts(records)).items())
+    counts = ", ".join(
+        f"{name.replace('_', ' ')} {size_words(value) if name.endswith('bytes') else format(value, ',')}"
+        for name, value in _shown(sum_counts(records)).items()
+    )
     return str(total), state, counts
 
 

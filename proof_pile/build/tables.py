@@ -35,3 +35,12 @@ def print_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]
     # Elsewhere a line is never wrapped: a log file has no width.
     console = Console(file=sys.stdout) if terminal else Console(file=sys.stdout, width=400, color_system=None)
     console.print(table)
+
+
+def size_words(size: float) -> str:
+    """A number of bytes for a person."""
+    for unit in ("bytes", "kB", "MB", "GB"):
+        if size < 1000:
+            return f"{size:,.0f} {unit}" if unit == "bytes" else f"{size:,.1f} {unit}"
+        size /= 1000
+    return f"{size:,.1f} TB"

@@ -1,8 +1,10 @@
 """Files of benchmarks as they are published, read into texts to look for.
 
 .jsonl (.gz, .zst), .json (.gz; one row, or a list of them), .parquet and .csv hold rows, laid out as a `Layout` says; a
-.csv whose first line names none of the layout's keys has no header, and its columns are "0", "1", ...  Of .lean files
-each theorem is a formal statement, a .thy file is one as a whole.
+.csv whose first line names none of the layout's keys has no header, and its columns are "0", "1", ...  Of .lean and
+.thy files each theorem or lemma is a formal statement; Isabelle's without its proof and without the theory's head,
+which is the same in many.  A row that names no id is called by its file, as it lies below the folder that is named, and
+its number.
 """
 
 from __future__ import annotations
@@ -28,12 +30,18 @@ ROW_SUFFIXES = (".jsonl", ".jsonl.gz", ".jsonl.zst", ".json", ".json.gz", ".parq
 SUFFIXES = (*ROW_SUFFIXES, ".lean", ".thy")
 MAX_FILE_BYTES = 2 << 30  # chosen by us: a larger one was named by mistake
 MAX_LINE_BYTES = 16 << 20
-_THEOREM = re.compile(r"^(?:theorem|lemma)\s+(\S+)", re.MULTILINE)
-_NEXT = re.compile(r"\n\s*\n|^(?:theorem|lemma)\s", re.MULTILINE)
+_BEFORE = r"^[ \t]*(?:@\[[^\]\n]*\]\s*)?(?:(?:private|protected|noncomputable)\s+)*"
+_THEOREM = re.compile(_BEFORE + r"(?:theorem|lemma)\s+(\S+)", re.MULTILINE)
+_NEXT = re.compile(r"\n\s*\n|" + _BEFORE + r"(?:theorem|lemma)\s", re.MULTILINE)
+_ISABELLE_THEOREM = re.compile(r"^[ \t]*(?:theorem|lemma|corollary|proposition)\b[ \t]*([\w'.]*)", re.MULTILINE)
+_ISABELLE_PROOF = re.compile(r"^[ \t]*(?:sorry|oops|proof|by|apply|using|unfolding|end)\b|\Z", re.MULTILINE)
 
 
-def list_benchmark_files(spec: BenchmarkFile, base: Path) -> list[Path]:
-    """The files that a section of the recipe names, sorted.  Raises InputError where there are none."""
+def list_benchmark_files(spec: BenchmarkFile, base: Path) -> list[tuple[str, Path]]:
+    """The files that a section of the recipe names, sorted, and what the ids of their rows begin with.
+
+    Raises InputError where there are none.
+    """
     path = Path(spec.path).expanduser()
     path = path if path.is_absolute() else base / path
     if path.is_file():
@@ -48,27 +56,33 @@ def list_benchmark_files(spec: BenchmarkFile, base: Path) -> list[Path]:
             f"{path}: there is no such file of benchmark texts ('decontaminate'; wanted {', '.join(SUFFIXES)}): "
             "correct the path, or make a file with  python -m eval_tasks export --out FILE"
         )
-    return found
+    # MATH is published as test/algebra/1.json, test/geometry/1.json, ...: a file's name alone is not an id.
+    root = path if path.is_dir() else path.parent
+    return [(_without_suffix(file.relative_to(root).as_posix()), file) for file in found]
 
 
-def read_texts(path: str, layout: Layout | None, benchmark: str) -> Iterator[BenchmarkText]:
-    """The texts of one file.  Raises InputError with file and row where one is not what the layout says.
+def _without_suffix(name: str) -> str:
+    return name.removesuffix(max((suffix for suffix in SUFFIXES if name.endswith(suffix)), key=len, default=""))
 
+
+def read_texts(path: str, layout: Layout | None, benchmark: str, place: str = "") -> Iterator[BenchmarkText]:
+    """The texts of one file; ids of rows that name none begin with `place` (default: the file's name).
+
+    Raises InputError with file and row where one is not what the layout says.
     A benchmark that is read in part would let through what it was given to keep out, so nothing is passed over.
     """
     if Path(path).stat().st_size > MAX_FILE_BYTES:
         raise InputError(f"{path}: too long for a benchmark (at most {MAX_FILE_BYTES:,} bytes)")
-    name = Path(path).name
-    if name.endswith((".lean", ".thy")):
-        yield from _formal_texts(path, benchmark or name)
+    place = place or _without_suffix(Path(path).name)
+    if path.endswith((".lean", ".thy")):
+        yield from _formal_texts(path, benchmark or Path(path).name, place)
         return
     for number, row in _rows(path, layout):
         try:
             if layout is None:
                 yield BenchmarkText.model_validate(row)
             else:
-                place = Path(path).stem if number == 0 else f"{Path(path).stem}/{number}"
-                yield from texts_of_row(row, layout, benchmark, place)
+                yield from texts_of_row(row, layout, benchmark, f"{place}/{number}" if number else place)
         except ValidationError as error:
             first = error.errors(include_url=False)[0]
             key = ".".join(str(item) for item in first["loc"])
@@ -158,13 +172,11 @@ def _parquet_rows(path: str) -> Iterator[tuple[int, Any]]:
         raise InputError(f"{path}: this is not a Parquet file ({' '.join(str(error).split())[:200]})") from None
 
 
-def _formal_texts(path: str, benchmark: str) -> Iterator[BenchmarkText]:
+def _formal_texts(path: str, benchmark: str, place: str) -> Iterator[BenchmarkText]:
     with open(path, "rb") as handle:
         text = io.TextIOWrapper(handle, encoding="utf-8", errors="replace").read(MAX_FILE_BYTES)
-    if path.endswith(".thy"):
-        yield BenchmarkText(benchmark=benchmark, id=Path(path).stem, part="formal", text=text)
-        return
-    for match in _THEOREM.finditer(text):
-        end = _NEXT.search(text, match.end())
-        statement = text[match.start() : end.start() if end else len(text)].rstrip()
-        yield BenchmarkText(benchmark=benchmark, id=match[1], part="formal", text=statement)
+    theorem, after = (_ISABELLE_THEOREM, _ISABELLE_PROOF) if path.endswith(".thy") else (_THEOREM, _NEXT)
+    for match in theorem.finditer(text):
+        end = after.search(text, match.end())
+        statement = text[match.start() : end.start() if end else len(text)].strip()
+        yield BenchmarkText(benchmark=benchmark, id=match[1] or place, part="formal", text=statement)

@@ -2,17 +2,20 @@
 
 items.parquet     row i = item i: benchmark string, id string, part string ("problem" | "solution" | "formal"),
                   text large_string (its first form), rule string ("ngram" | "whole" | "too-short")
-ngrams.parquet    key uint64, item uint32, word uint32: hash of `ngram` words of item i from its word on; sorted
+ngrams.parquet    key uint64, item uint32, word uint32: hash of `ngram` words of item i from its word on; sorted.
+                  Only those that are evidence (counting_ngrams), and that stand in no more than MAX_SHARING items of
+                  one benchmark: "express your answer as a common fraction in lowest terms" tells of none of them
 short.parquet     text uint32, item uint32, hash uint64: all words and operators of texts that are found as a whole
 overlap.parquet   n uint8, key uint64, item uint32, word uint32: hash of n words between white space; sorted
 
-params: ngram, min_words, overlap.   task.inputs: the files.   task.args: files [{paths, benchmark, layout}], what each
-`paths` of the inputs are; without it all are exported texts.   counts: items, ngram, whole, too_short.
+params: ngram, min_words, overlap.   task.inputs: the files.   task.args: files [{places, benchmark, layout}], what the
+next inputs are, one a place (read_texts); without it all are exported texts.   counts: items, ngram, whole, too_short.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import re
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -29,13 +32,18 @@ from proof_pile.decontaminate.benchmark_files import read_texts
 from proof_pile.decontaminate.overlap import whitespace_hashes
 from proof_pile.decontaminate.words import Words, ngram_hashes, words_of_text
 
-VERSION = 2
+VERSION = 3
 MIN_LETTERED = 3
 """Different words of two letters or more that a run of words must hold to be evidence (docs/decisions/0008)."""
 PHRASE_WORDS = 8  # chosen by us: "which of the following is true" is asked in many a textbook
+MAX_SHARING = 3
+"""Items of one benchmark that an n-gram may stand in to be evidence of any of them (docs/decisions/0008)."""
 MAX_POSTINGS = 64  # chosen by us: of one n-gram; a phrase of more items than that tells one from another no more
 
 Item = tuple[str, str, str]
+_DRAWING = re.compile(
+    r"\[asy\].*?\[/asy\]|\\begin\{(asy|tikzpicture|pspicture)\}.*?\\end\{\1\}", re.DOTALL | re.IGNORECASE
+)
 
 
 @dataclass
@@ -70,12 +78,12 @@ class _Postings:
 
 def task_texts(task: Task) -> Iterator[BenchmarkText]:
     """All texts of a task's files."""
-    files = task.args.get("files") or [{"paths": len(task.inputs), "benchmark": "", "layout": None}]
+    files = task.args.get("files") or [{"places": [""] * len(task.inputs), "benchmark": "", "layout": None}]
     paths = iter(item.path for item in task.inputs)
     for entry in files:
         layout = None if entry["layout"] is None else Layout.model_validate(entry["layout"])
-        for _ in range(entry["paths"]):
-            yield from read_texts(next(paths), layout, entry["benchmark"])
+        for place in entry["places"]:
+            yield from read_texts(next(paths), layout, entry["benchmark"], place)
 
 
 def run(params: dict[str, Any], task: Task, out: Path) -> dict[str, int]:
@@ -86,6 +94,7 @@ def run(params: dict[str, Any], task: Task, out: Path) -> dict[str, int]:
     ngrams = _Postings()
     overlaps = {n: _Postings() for n in params.get("overlap", ())}
     short: list[tuple[int, np.ndarray]] = []
+    phrases = shared_ngrams(task_texts(task), params["ngram"])
     for text in task_texts(task):
         item = (text.benchmark, text.id, text.part)
         number = numbers.setdefault(item, len(numbers))
@@ -96,7 +105,9 @@ def run(params: dict[str, Any], task: Task, out: Path) -> dict[str, int]:
                 keys = whitespace_hashes(text.text, n)
                 postings.add(keys, number, np.arange(len(keys)))
         full = words_of_text(text.text)
-        words, keys = counting_ngrams(full.without_operators(), params["ngram"])
+        words, keys = counting_ngrams(text.text, full, params["ngram"])
+        own = ~np.isin(keys, phrases)
+        words, keys = words[own], keys[own]
         if len(keys):
             ngrams.add(keys, number, words)
             rules[number] = "ngram"
@@ -139,8 +150,33 @@ def _has_digit(text: str) -> bool:
     return any(character.isdigit() for character in text)
 
 
-def counting_ngrams(plain: Words, n: int, min_lettered: int = MIN_LETTERED) -> tuple[np.ndarray, np.ndarray]:
-    """(first words, hashes) of each n words in a row that hold enough different words of letters to be evidence."""
+def shared_ngrams(texts: Iterable[BenchmarkText], n: int) -> np.ndarray:
+    """Hashes of n-grams that stand in more than MAX_SHARING items of one benchmark, whatever their part; sorted."""
+    benchmarks: dict[str, tuple[dict[str, int], list[np.ndarray], list[np.ndarray]]] = {}
+    for text in texts:
+        ids, keys, items = benchmarks.setdefault(text.benchmark, ({}, [], []))
+        found = np.unique(counting_ngrams(text.text, words_of_text(text.text), n)[1])
+        keys.append(found)
+        items.append(np.full(len(found), ids.setdefault(text.id, len(ids)), np.uint32))
+    shared = [np.zeros(0, np.uint64)]
+    for _, keys, items in benchmarks.values():
+        key, item = np.concatenate(keys), np.concatenate(items)
+        order = np.lexsort((item, key))
+        key, item = key[order], item[order]
+        once = np.ones(len(key), bool)  # a text in several forms, or with its solution, is one item
+        once[1:] = (key[1:] != key[:-1]) | (item[1:] != item[:-1])
+        unique, count = np.unique(key[once], return_counts=True)
+        shared.append(unique[count > MAX_SHARING])
+    return np.unique(np.concatenate(shared))
+
+
+def counting_ngrams(text: str, full: Words, n: int) -> tuple[np.ndarray, np.ndarray]:
+    """(first words, hashes) of each n words in a row, operators left out, that are evidence.
+
+    They hold MIN_LETTERED different words of letters or more, and do not stand wholly in the code of a drawing: labels
+    and directions are the same in most of them.
+    """
+    plain = full.without_operators()
     keys = ngram_hashes(plain.hashes, n)
     if len(keys) == 0:
         return np.zeros(0, np.int64), keys
@@ -149,8 +185,18 @@ def counting_ngrams(plain: Words, n: int, min_lettered: int = MIN_LETTERED) -> t
     previous = _previous_same(plain.hashes)
     windows = np.lib.stride_tricks.sliding_window_view(np.where(lettered, previous, len(previous)), n)
     distinct = (windows < np.arange(len(keys))[:, None]).sum(axis=1)
-    counting = np.flatnonzero(distinct >= min_lettered)
+    evident = distinct >= MIN_LETTERED
+    for begin, end in _drawings(text):
+        evident &= (plain.starts[: len(keys)] < begin) | (plain.ends[n - 1 :] > end)
+    counting = np.flatnonzero(evident)
     return counting, keys[counting]
+
+
+def _drawings(text: str) -> Iterator[tuple[int, int]]:
+    """First byte and end of each drawing in Asymptote or TikZ."""
+    for match in _DRAWING.finditer(text):
+        begin = len(text[: match.start()].encode("utf-8", "replace"))
+        yield begin, begin + len(match[0].encode("utf-8", "replace"))
 
 
 def _previous_same(hashes: np.ndarray) -> np.ndarray:

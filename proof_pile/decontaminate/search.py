@@ -3,10 +3,11 @@
 marks.parquet   row uint32 · id binary(16) · kind string · evidence string, JSON:
     kind "contaminated" (the document goes) or "contaminated-span" (the spans are cut out of it), by what the recipe
     wants for the parts of benchmarks found in it
-    evidence {"num_items": n, "items": [{"benchmark", "id", "part", "rule", "words", "text"}, ...]}, for spans also
-    "spans": [[first byte, end], ...]; for a document that goes although spans were to be cut, "because"
-    `words` is the length of the longest match with the item, `text` that match as it stands in the document;
-    the items with the longest matches come first, at most MAX_ITEMS of them.
+    evidence {"num_items": n, "items": [{"benchmark", "id", "part", "rule", "words", "word", "bytes", "text"}, ...]},
+    for spans also "spans": [[first byte, end], ...]; for a document that goes although spans were to be cut, "because"
+    `words` is the length of the longest match with the item, `word` the item's word that it begins at (from 0;
+    operators are counted where the rule is "whole"), `bytes` where it stands in the document as it was read, [first,
+    end], `text` how it stands there; the items with the longest matches come first, at most MAX_ITEMS of them.
 reported.parquet    the same of documents that stay as they are, kind "contaminated-reported"
 found.json      [{"measure", "benchmark", "part", "documents", "items"}, ...]: how many documents hold anything of it,
     and which items; measure "rule" is that of the marks, "whitespace-30" the one of proof_pile.decontaminate.overlap
@@ -19,7 +20,7 @@ counts: documents, contaminated, contaminated-span, contaminated-reported, items
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from itertools import groupby
 from pathlib import Path
@@ -37,9 +38,11 @@ from proof_pile.decontaminate.words import ngram_hashes
 from proof_pile.dedup.marks import write_marks
 from proof_pile.words import text_batches
 
-VERSION = 2
+VERSION = 3
 MAX_ITEMS = 5  # chosen by us: a copy of a whole benchmark would write a book into its own mark
 MAX_TEXT_CHARS = 300
+PIECE_BYTES = 1 << 17  # of a document that is searched in pieces: no more words than there are places
+PIECE_OVERLAP_BYTES = 1 << 13
 KINDS = {
     "remove-document": "contaminated",
     "remove-span": "contaminated-span",
@@ -74,11 +77,12 @@ class Index:
 
 @dataclass(frozen=True, kw_only=True)
 class Match:
-    """Bytes begin:end of a document are `words` words of an item."""
+    """Bytes begin:end of a document are `words` words of an item, from its word `word` on."""
 
     item: int
     rule: str
     words: int
+    word: int
     begin: int
     end: int
 
@@ -209,7 +213,15 @@ def judge(
 def find_matches(
     data: np.ndarray, offsets: np.ndarray, index: Index, ngram: int, min_words: int
 ) -> Iterator[tuple[int, Found, bool]]:
-    """(document, what was found in it, whether it holds more than that) for each contaminated document, in order."""
+    """(document, what was found in it, whether it holds more places) for each contaminated document, in order."""
+    for document, found, cut in _found_in(data, offsets, index, ngram, min_words):
+        text = data[offsets[document] : offsets[document + 1]]
+        yield document, _found_in_pieces(text, index, ngram, min_words) if cut else found, cut
+
+
+def _found_in(
+    data: np.ndarray, offsets: np.ndarray, index: Index, ngram: int, min_words: int
+) -> Iterator[tuple[int, Found, bool]]:
     for places in find_places(data, offsets, ngram=ngram, ngrams=index.ngrams, min_words=min_words, short=index.short):
         results: dict[int, Found] = {}
         for document, matches in _long_matches(places, index, ngram):
@@ -217,10 +229,25 @@ def find_matches(
                 results.setdefault(document, Found()).add(match)
         for document, text, begin, end in places.wholes.tolist():
             words = int(index.short.offsets[text + 1] - index.short.offsets[text])
-            match = Match(item=int(index.short_items[text]), rule="whole", words=words, begin=begin, end=end)
+            match = Match(item=int(index.short_items[text]), rule="whole", words=words, word=0, begin=begin, end=end)
             results.setdefault(document, Found()).add(match)
         for document in sorted(results):
             yield document, results[document], document in places.cut
+
+
+def _found_in_pieces(text: np.ndarray, index: Index, ngram: int, min_words: int) -> Found:
+    """The longest match of each item in a document with more places than fit: a copy of a benchmark, or of several.
+
+    It is searched piece by piece, each beginning within the one before.  Its places are not kept, for it is not cut.
+    """
+    whole = Found()
+    for begin in range(0, len(text), PIECE_BYTES - PIECE_OVERLAP_BYTES):
+        piece = text[begin : begin + PIECE_BYTES]
+        for _, found, _ in _found_in(piece, np.array([0, len(piece)]), index, ngram, min_words):
+            for match in found.best.values():
+                whole.add(replace(match, begin=match.begin + begin, end=match.end + begin))
+    whole.matches = list(whole.best.values())
+    return whole
 
 
 def _long_matches(places: Places, index: Index, n: int) -> Iterator[tuple[int, list[Match]]]:
@@ -238,14 +265,15 @@ def _long_matches(places: Places, index: Index, n: int) -> Iterator[tuple[int, l
                     run[1], run[3] = first + n - 1, end
                     continue
                 if run is not None:  # the same item again further on in step: a new run
-                    matches.append(_match(item, run))
+                    matches.append(_match(item, shift, run))
                 open_runs[item, shift] = [first, first + n - 1, begin, end]
-        matches += [_match(item, run) for (item, _), run in open_runs.items()]
+        matches += [_match(item, shift, run) for (item, shift), run in open_runs.items()]
         yield document, sorted(matches, key=lambda match: (match.begin, match.item, match.end))
 
 
-def _match(item: int, run: list[int]) -> Match:
-    return Match(item=item, rule="ngram", words=run[1] - run[0] + 1, begin=run[2], end=run[3])
+def _match(item: int, shift: int, run: list[int]) -> Match:
+    words = run[1] - run[0] + 1
+    return Match(item=item, rule="ngram", words=words, word=run[0] - shift, begin=run[2], end=run[3])
 
 
 def overlapping(data: np.ndarray, offsets: np.ndarray, index: Index) -> Iterator[tuple[int, int, set[int]]]:
@@ -277,6 +305,8 @@ def _evidence(index: Index, found: Found, text: bytes) -> dict[str, Any]:
                 "part": index.part[match.item],
                 "rule": match.rule,
                 "words": match.words,
+                "word": match.word,
+                "bytes": [match.begin, match.end],
                 "text": quoted[:MAX_TEXT_CHARS],
             }
         )

@@ -1,7 +1,8 @@
 """What is cut out of a document that quotes a benchmark: the quoted words, widened to where the text falls apart.
 
 Each end of a match moves outwards, independently of the other, to the nearest of these within MAX_WIDENED_BYTES:
-    an empty line, or the end of the document      (a paragraph, a problem in a list of problems, a block of code)
+    an empty line, or the end of the document      (a paragraph, a problem in a list of problems, a block of code),
+        or an \\item of LaTeX, or the \\begin or \\end of a list or of an environment of prose, which stay
     else the end of a line                         (one record a line, hard-wrapped text without paragraphs)
     else the end of a sentence                     (a page in one line)
     else it stays where the match ends
@@ -17,18 +18,22 @@ MAX_CUT_SHARE = 0.5
 """A document that would lose more than this share of its bytes goes as a whole (chosen by us)."""
 MAX_SPANS = 1000  # chosen by us: of one document; with more it is a copy of a benchmark
 
-_SEPARATORS = (
-    re.compile(rb"\n[ \t\r]*\n\s*"),
-    re.compile(rb"\n"),
-    re.compile(rb"[.?!][)\]}\"'$*_]*\s+"),
+_PROSE = (
+    rb"\\(?:begin|end)\{(?:enumerate|itemize|description|parts|questions?|exercises?|exer|problems?|prob|examples?|"
+    rb"theorem|thm|lemma|lem|proposition|prop|corollary|cor|definition|defn|remark|proof|solution|soln|answer|"
+    rb"quot(?:e|ation)|document)\*?\}"
 )
+_EMPTY_LINE = rb"\n[ \t\r]*\n\s*"
+_BORDER_BEFORE = re.compile(_EMPTY_LINE + rb"|" + _PROSE + rb"(?:\[[^]\n]*\])?[ \t]*\n?|(?=\\item\b)", re.IGNORECASE)
+_BORDER_AFTER = re.compile(_EMPTY_LINE + rb"|(?=" + _PROSE + rb")|(?=\\item\b)", re.IGNORECASE)
+_WEAKER = (re.compile(rb"\n"), re.compile(rb"[.?!][)\]}\"'$*_]*\s+"))
 Span = tuple[int, int]
 
 
 def _left(text: bytes, begin: int) -> int:
     low = max(0, begin - MAX_WIDENED_BYTES)
-    for separator in _SEPARATORS:
-        found = 0 if low == 0 and separator is _SEPARATORS[0] else -1
+    for separator in (_BORDER_BEFORE, *_WEAKER):
+        found = 0 if low == 0 and separator is _BORDER_BEFORE else -1
         for match in separator.finditer(text, low, begin):
             found = match.end()
         if found >= 0:
@@ -38,11 +43,11 @@ def _left(text: bytes, begin: int) -> int:
 
 def _right(text: bytes, end: int) -> int:
     high = min(len(text), end + MAX_WIDENED_BYTES)
-    for separator in _SEPARATORS:
+    for separator in (_BORDER_AFTER, *_WEAKER):
         match = separator.search(text, end, high)
         if match is not None:
             return match.end()
-        if high == len(text) and separator is _SEPARATORS[0]:
+        if high == len(text) and separator is _BORDER_AFTER:
             return high
     return high if high == len(text) else end
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import itertools
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import BinaryIO
 
@@ -74,12 +74,14 @@ class ArrayFile:
         for begin in range(0, len(self), step):
             yield self.read(begin, min(begin + step, len(self)))
 
-    def first_at_least(self, field: str, value: int) -> int:
-        """Number of the first record whose field is `value` or more, in a file sorted by that field."""
+    def first_at_least(self, fields: Sequence[str], values: Sequence[int]) -> int:
+        """Number of the first record whose fields are `values` or come after them, in a file sorted by these fields."""
+        wanted = tuple(values)
         low, high = 0, len(self)
         while low < high:
             middle = (low + high) // 2
-            if int(self.read(middle, middle + 1)[field][0]) < value:
+            record = self.read(middle, middle + 1)
+            if tuple(int(record[field][0]) for field in fields) < wanted:
                 low = middle + 1
             else:
                 high = middle
@@ -105,6 +107,7 @@ class Spill:
         self._room = max(num_bytes // (3 * (dtype.itemsize + 8)), 1)
         self._waiting: list[tuple[np.ndarray, np.ndarray]] = []
         self._count = 0
+        self._is_spilled = False
 
     def add(self, numbers: np.ndarray, records: np.ndarray) -> None:
         """Takes records, each with the number of its file."""
@@ -117,14 +120,33 @@ class Spill:
         """Writes what waits; records of a file stay in the order in which they came."""
         if not self._count:
             return
+        numbers, records = self._take()
+        begins = np.flatnonzero(np.concatenate([[True], numbers[1:] != numbers[:-1]]))
+        for begin, end in itertools.pairwise([*begins.tolist(), len(numbers)]):
+            with open(self._paths[int(numbers[begin])], "ab") as file:
+                write_array(file, records[begin:end])
+        self._is_spilled = True
+
+    def _take(self) -> tuple[np.ndarray, np.ndarray]:
+        """All that waits, by number, in its order for each."""
+        if not self._waiting:
+            return np.empty(0, np.int64), np.empty(0, self._dtype)
         numbers = np.concatenate([numbers for numbers, _ in self._waiting])
         records = np.concatenate([records for _, records in self._waiting])
         self._waiting, self._count = [], 0
         order = np.argsort(numbers, kind="stable")
-        present, begins = np.unique(numbers[order], return_index=True)
-        for number, begin, end in zip(present.tolist(), begins, [*begins[1:], len(order)], strict=True):
-            with open(self._paths[number], "ab") as file:
-                write_array(file, records[order[begin:end]])
+        return numbers[order], records[order]
+
+    def drain(self) -> Iterator[np.ndarray]:
+        """All records by the number of their file; the files are removed.  What fits into memory goes to no file."""
+        if not self._is_spilled:
+            yield self._take()[1]
+            return
+        self.flush()
+        for number, path in enumerate(self._paths):
+            if path.exists():
+                yield self.read(number)
+                path.unlink()
 
     def read(self, number: int) -> np.ndarray:
         """All records of one file."""

@@ -17,6 +17,7 @@ Ids are sorted some parts at a time: memory is bounded whatever the corpus.
 params: values, exact, memory_mb.   task.inputs: documents.bin, names.bin, keys.bin, ids.bin, fences.bin of each group
 of this build, then documents.bin, names.bin, keys.bin, fences.bin of each earlier one.
 task.args: groups (the "files" of each group of this build), earlier [{"path", "build", "files"}].
+Raises InputError where a file of an earlier build is not what that build published.
 counts: documents, earlier_documents, keys, same_names.
 """
 
@@ -30,8 +31,8 @@ from typing import Any
 
 import numpy as np
 
-from llemma.core.errors import DamagedFileError
-from llemma.core.files import read_json, write_json
+from llemma.core.errors import DamagedFileError, InputError
+from llemma.core.files import read_json, sha256_file, write_json
 from llemma.core.steps import Task
 from proof_pile.dedup.arrays import ArrayFile, write_array
 from proof_pile.dedup.fingerprints import ID, PART_BITS, record_type
@@ -54,6 +55,7 @@ def run(params: dict[str, Any], task: Task, out: Path) -> dict[str, int]:
     rest = paths[own * len(FILES) :]
     for number, earlier in enumerate(task.args["earlier"]):
         their_paths = rest[number * len(EARLIER_FILES) : (number + 1) * len(EARLIER_FILES)]
+        _check_hashes(their_paths)
         groups.append({"prefix": _prefix(their_paths[0][0]), **earlier, **_sizes(their_paths, EARLIER_FILES)})
     record = record_type(params["values"]).itemsize
     for group in groups:
@@ -77,6 +79,16 @@ def run(params: dict[str, Any], task: Task, out: Path) -> dict[str, int]:
 def _prefix(path: str) -> str:
     """What the names of a group's files begin with, of which documents.bin is given."""
     return path.removesuffix(".documents.bin")
+
+
+def _check_hashes(files: Sequence[tuple[str, str]]) -> None:
+    """An earlier build's files must be what its index says: keys changed since would find other documents, or none."""
+    for path, sha256 in files:
+        if sha256_file(path) != sha256:
+            raise InputError(
+                f"{path}: its content is not what that build published ('deduplicate', 'against'): run that build's "
+                "recipe again"
+            )
 
 
 def _sizes(group: Sequence[tuple[str, str]], names: Sequence[str]) -> dict[str, Any]:

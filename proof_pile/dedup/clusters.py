@@ -56,7 +56,7 @@ def run(params: dict[str, Any], task: Task, out: Path) -> dict[str, int]:
     components = Components(len(catalogue), scratch / "parents")
     num_pairs = num_counted = 0
     with open(scratch / "pairs", "wb") as resolved:
-        for pairs in _stretches(paths, room):
+        for pairs in pair_stretches(paths, room):
             doubtful = np.flatnonzero(pairs["kind"] == DOUBTFUL)
             num_counted += len(doubtful)
             sets.count(pairs, doubtful)
@@ -97,28 +97,16 @@ def _scatter(roots: np.ndarray, num_buckets: int) -> np.ndarray:
     return ((mixed >> np.uint64(33)) % np.uint64(num_buckets)).astype(np.int64)
 
 
-def _stretches(paths: list[str], room: int) -> Iterator[np.ndarray]:
+def pair_stretches(paths: list[str], room: int) -> Iterator[np.ndarray]:
     """The pairs of all partitions, each once, sorted; as many at a time as there is room for."""
     files = [ArrayFile(path, PAIR) for path in paths]
     try:
-        total = sum(len(file) for file in files)
-        num_stretches = max(-(-total * _BYTES_A_PAIR // room), 1)
-        sample = [np.zeros(0, np.uint64)]
-        for file in files:
-            places = np.unique(np.linspace(0, max(len(file) - 1, 0), 64).astype(np.int64))
-            weight = max(64 * len(file) * len(files) // max(total, 1), 1)  # the same number of pairs to each
-            if len(file):
-                sample.append(np.repeat(np.concatenate([file.read(p, p + 1)["first"] for p in places]), weight))
-        ordered = np.sort(np.concatenate(sample))
-        cuts = [0]
-        if len(ordered):
-            steps = np.linspace(0, len(ordered) - 1, num_stretches + 1)[1:-1].astype(np.int64)
-            cuts += sorted(set(ordered[steps].tolist()) - {0})
-        for begin, end in zip(cuts, [*cuts[1:], None], strict=True):
+        cuts = _cuts(files, room)
+        for begin, end in zip([None, *cuts], [*cuts, None], strict=True):
             pieces = [np.empty(0, PAIR)]
             for file in files:
-                first = file.first_at_least("first", begin) if begin else 0
-                last = len(file) if end is None else file.first_at_least("first", end)
+                first = 0 if begin is None else file.first_at_least(("first", "second"), begin)
+                last = len(file) if end is None else file.first_at_least(("first", "second"), end)
                 pieces.append(file.read(first, last))
             pairs = np.concatenate(pieces)
             del pieces
@@ -129,6 +117,27 @@ def _stretches(paths: list[str], room: int) -> Iterator[np.ndarray]:
     finally:
         for file in files:
             file.__exit__()
+
+
+def _cuts(files: list[ArrayFile], room: int) -> list[tuple[int, int]]:
+    """Pairs before which the sorted pairs of all files are cut, so that what lies between two takes about `room`.
+
+    By both documents of a pair: the first one of a large bucket alone is in as many pairs as that has documents.
+    """
+    total = sum(len(file) for file in files)
+    num_stretches = max(-(-total * _BYTES_A_PAIR // room), 1)
+    if num_stretches == 1:
+        return []
+    step = max(total // (64 * num_stretches), 1)
+    sample = []
+    place = 0
+    for file in files:  # as if they were one, so that each pair of the sample stands for the same number of pairs
+        sample += [file.read(place, place + 1) for place in range(place, len(file), step)]
+        place = (place - len(file)) % step
+    drawn = np.concatenate(sample)
+    drawn = drawn[np.lexsort((drawn["second"], drawn["first"]))]
+    places = np.linspace(0, len(drawn), num_stretches + 1)[1:-1].astype(np.int64)
+    return sorted({(int(pair["first"]), int(pair["second"])) for pair in drawn[places]})
 
 
 # ---------------------------------------------------------------- counting doubtful pairs

@@ -26,12 +26,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from llemma.core.steps import Task
-from proof_pile.dedup.arrays import write_array
+from proof_pile.dedup.arrays import Spill, write_array
 from proof_pile.dedup.sketches import band_keys, low_bits, make_sketches
 from proof_pile.words import Room, all_ngram_hashes, words_of_array
 
 VERSION = 2
 PIECE_BYTES = 1 << 19  # chosen by us: a piece's words stay in the processor's cache until they are sketched
+WAITING_BYTES = 256 << 20  # chosen by us: of keys and what it takes to sort them, before they go to the disk
 PART_BITS = 8
 CONTENT_KEY = np.uint64(1)
 
@@ -56,41 +57,49 @@ def record_type(values: int) -> np.dtype:
 
 def run(params: dict[str, Any], task: Task, out: Path) -> dict[str, int]:
     """Writes the fingerprints of one documents file."""
-    records: list[np.ndarray] = []
-    keys: list[np.ndarray] = []
     counts = {"documents": 0, "shingles": 0, "keys": 0, "name_bytes": 0}
-    with open(out / "names.bin", "wb") as names:
+    scratch = out / "scratch"
+    scratch.mkdir()
+    parts = 1 << PART_BITS
+    keys = Spill(scratch, parts, KEY, WAITING_BYTES)
+    fences = np.zeros((2, parts + 1), "<u8")
+    ids = [np.empty(0, ID)]
+    with open(out / "documents.bin", "wb") as documents, open(out / "names.bin", "wb") as names:
         room = Room()
         for piece in text_pieces(task.inputs[0].path, ("id", "name", "text")):
-            here, bucket_keys = _fingerprints(piece, params, room)
-            lengths, text = _strings(piece.column("name"))
-            here["name_begin"] = counts["name_bytes"] + np.cumsum(lengths) - lengths
-            here["name_bytes"] = lengths
+            here, here_keys = _fingerprints(piece, params, room)
+            offsets, text = _strings(piece.column("name"))
+            here["name_begin"] = counts["name_bytes"] + offsets[:-1]
+            here["name_bytes"] = offsets[1:] - offsets[:-1]
             names.write(text)
-            bucket_keys["row"] += counts["documents"]
+            write_array(documents, here)
+            ids.append(_ids(here, counts["documents"]))
+            here_keys["row"] += counts["documents"]
+            part = part_of(here_keys["key"], PART_BITS)
+            fences[0, 1:] += np.bincount(part, minlength=parts).astype(np.uint64)
+            keys.add(part, here_keys)
             counts["documents"] += len(here)
             counts["shingles"] += int(here["num_shingles"].sum(dtype=np.int64))
+            counts["keys"] += len(here_keys)
             counts["name_bytes"] += len(text)
-            records.append(here)
-            keys.append(bucket_keys)
-    documents = np.concatenate([np.empty(0, record_type(params.get("values", 0))), *records])
-    all_keys = np.concatenate([np.empty(0, KEY), *keys])
-    counts["keys"] = len(all_keys)
-    ids = np.empty(len(documents), ID)
-    ids["id"], ids["content"], ids["num_bytes"] = documents["id"], documents["content"][:, 0], documents["num_bytes"]
-    ids["row"] = np.arange(len(documents))
-    with open(out / "documents.bin", "wb") as file:
-        write_array(file, documents)
-    fences = np.zeros((2, (1 << PART_BITS) + 1), "<u8")
-    for number, (name, array, column) in enumerate(
-        (("keys", all_keys, all_keys["key"]), ("ids", ids, ids["id"][:, 0]))
-    ):
-        part = part_of(column, PART_BITS)
-        with open(out / f"{name}.bin", "wb") as file:
-            write_array(file, array[np.argsort(part, kind="stable")])
-        fences[number, 1:] = np.cumsum(np.bincount(part, minlength=1 << PART_BITS))
-    fences.tofile(out / "fences.bin")
+    with open(out / "keys.bin", "wb") as file:
+        for records in keys.drain():
+            write_array(file, records)
+    scratch.rmdir()
+    all_ids = np.concatenate(ids)
+    part = part_of(all_ids["id"][:, 0], PART_BITS)
+    with open(out / "ids.bin", "wb") as file:
+        write_array(file, all_ids[np.argsort(part, kind="stable")])
+    fences[1, 1:] = np.bincount(part, minlength=parts)
+    np.cumsum(fences, axis=1).astype("<u8").tofile(out / "fences.bin")
     return counts
+
+
+def _ids(records: np.ndarray, first_row: int) -> np.ndarray:
+    ids = np.empty(len(records), ID)
+    ids["id"], ids["content"], ids["num_bytes"] = records["id"], records["content"][:, 0], records["num_bytes"]
+    ids["row"] = np.arange(first_row, first_row + len(records))
+    return ids
 
 
 def part_of(keys: np.ndarray, bits: int) -> np.ndarray:
@@ -102,26 +111,26 @@ def text_pieces(path: str, columns: tuple[str, ...]) -> Iterator[pa.RecordBatch]
     """The rows of a documents file in pieces of about PIECE_BYTES of text."""
     with pq.ParquetFile(path, pre_buffer=False, buffer_size=1 << 20) as file:
         place = file.schema_arrow.get_field_index("text")
-        groups = [file.metadata.row_group(number) for number in range(file.num_row_groups)]
-        size = sum(group.column(place).total_uncompressed_size for group in groups)
-        rows = max(1, PIECE_BYTES * file.metadata.num_rows // max(size, 1))
-        for batch in file.iter_batches(rows, columns=list(columns), use_threads=False):
-            lengths, _ = _strings(batch.column("text"), with_data=False)
-            number = (np.cumsum(lengths) - lengths) // PIECE_BYTES
-            begins = np.flatnonzero(np.diff(number, prepend=-1))
-            for begin, end in itertools.pairwise([*begins.tolist(), batch.num_rows]):
-                yield batch.slice(begin, end - begin)
+        for group in range(file.num_row_groups):
+            about = file.metadata.row_group(group)
+            rows = max(1, PIECE_BYTES * about.num_rows // max(about.column(place).total_uncompressed_size, 1))
+            # Group by group: a batch over several would hold as many long texts as one has short ones.
+            for batch in file.iter_batches(rows, row_groups=[group], columns=list(columns), use_threads=False):
+                number = _strings(batch.column("text"))[0][:-1] // PIECE_BYTES
+                cuts = (np.flatnonzero(number[1:] != number[:-1]) + 1).tolist()
+                for begin, end in itertools.pairwise([0, *cuts, batch.num_rows]):
+                    yield batch.slice(begin, end - begin)
 
 
-def _strings(array: pa.Array, *, with_data: bool = True) -> tuple[np.ndarray, bytes]:
-    """Lengths in bytes (int64) of the strings of an array, and all of them joined."""
-    array = array.cast(pa.large_string())
+def _strings(array: pa.Array) -> tuple[np.ndarray, memoryview]:
+    """Offsets (int64 [n + 1], of the first string 0) of the strings of an array, and all of them joined."""
     _, offset_buffer, data_buffer = array.buffers()
     if not len(array):
-        return np.zeros(0, np.int64), b""
-    offsets = np.frombuffer(offset_buffer, np.int64)[array.offset : array.offset + len(array) + 1]
-    data = memoryview(data_buffer)[offsets[0] : offsets[-1]] if with_data and data_buffer is not None else b""
-    return np.diff(offsets), bytes(data)
+        return np.zeros(1, np.int64), memoryview(b"")
+    width = np.int64 if pa.types.is_large_string(array.type) else np.int32
+    offsets = np.frombuffer(offset_buffer, width)[array.offset : array.offset + len(array) + 1].astype(np.int64)
+    data = memoryview(data_buffer if data_buffer is not None else b"")[offsets[0] : offsets[-1]]
+    return offsets - offsets[0], data
 
 
 def _fingerprints(batch: pa.RecordBatch, params: dict[str, Any], room: Room) -> tuple[np.ndarray, np.ndarray]:
@@ -162,13 +171,9 @@ def _fixed(array: pa.Array) -> np.ndarray:
 
 def _contents(texts: pa.Array) -> tuple[np.ndarray, np.ndarray]:
     """uint64 [n, 2], half of the SHA-256 of each text's bytes, and the number of these bytes."""
-    texts = texts.cast(pa.large_string())
-    _, offset_buffer, data_buffer = texts.buffers()
-    offsets = np.frombuffer(offset_buffer, np.int64)[texts.offset : texts.offset + len(texts) + 1]
-    data = memoryview(data_buffer if data_buffer is not None else b"")
-    bounds = offsets.tolist()
+    offsets, data = _strings(texts)
     digests = b"".join(
         hashlib.sha256(data[begin:end], usedforsecurity=False).digest()[:16]
-        for begin, end in itertools.pairwise(bounds)
+        for begin, end in itertools.pairwise(offsets.tolist())
     )
-    return np.frombuffer(digests, "<u8").reshape(-1, 2), np.diff(offsets)
+    return np.frombuffer(digests, "<u8").reshape(-1, 2), offsets[1:] - offsets[:-1]

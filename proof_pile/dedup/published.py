@@ -14,8 +14,6 @@ counts: documents, and "file/<n>" of each file.
 from __future__ import annotations
 
 import itertools
-import os
-import shutil
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -24,7 +22,7 @@ import numpy as np
 import pyarrow.parquet as pq
 
 from llemma.core.errors import DamagedFileError, InputError
-from llemma.core.files import atomic_path, read_json, write_json
+from llemma.core.files import place_file, read_json, write_json
 from llemma.core.steps import InputFile, Task, TaskRecord
 from proof_pile.consolidate import REASONS
 from proof_pile.dedup.arrays import ArrayFile, write_array
@@ -100,8 +98,7 @@ def publish(records: Sequence[TaskRecord], sources: Sequence[Sequence[str]], out
     for number, (record, names) in enumerate(zip(records, sources, strict=True)):
         outputs = {file: record.output(file) for file in EARLIER_FILES}
         for file, output in outputs.items():
-            with atomic_path(folder / f"{number:06d}.{file}") as temporary:
-                _link(Path(output.path), temporary)
+            place_file(output.path, folder / f"{number:06d}.{file}")
         groups.append(
             {
                 "documents": record.counts["documents"],
@@ -118,15 +115,6 @@ def publish(records: Sequence[TaskRecord], sources: Sequence[Sequence[str]], out
         if path.name not in wanted:
             path.unlink()
     write_json(folder / INDEX, {"format": FORMAT, "name": name, "params": params, "groups": groups})
-
-
-def _link(source: Path, target: Path) -> None:
-    """The same file under another name, or a copy where the file system has no such thing."""
-    target.unlink(missing_ok=True)
-    try:
-        os.link(source, target)
-    except OSError:
-        shutil.copyfile(source, target)
 
 
 def read_published(folder: Path, params: dict[str, Any]) -> tuple[list[InputFile], list[dict[str, Any]]]:

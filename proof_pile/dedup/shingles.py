@@ -19,7 +19,7 @@ from llemma.core.steps import Task
 from proof_pile.dedup.arrays import ArrayFile, write_array
 from proof_pile.dedup.doubts import ROW
 from proof_pile.dedup.fingerprints import text_pieces
-from proof_pile.words import Room, all_ngram_hashes, words_of_array
+from proof_pile.words import Room, all_ngram_hashes, native, words_of_array
 
 VERSION = 1
 WORD = np.dtype("<u8")
@@ -50,12 +50,25 @@ def run(params: dict[str, Any], task: Task, out: Path) -> dict[str, int]:
     return {"documents": len(rows), "shingles": int(bounds[-1])}
 
 
-def _write_sets(hashes: np.ndarray, offsets: np.ndarray, target: BinaryIO) -> list[int]:
-    """Writes the sets of the documents that the offsets stand between, and returns their sizes."""
-    sizes = []
+@native
+def _leave_one(hashes, offsets, sizes):  # type: ignore[no-untyped-def]
+    """Moves the different ones of each document's sorted hashes to the front; returns how many there are in all."""
+    count = 0
+    for document in range(len(offsets) - 1):
+        before = count
+        for index in range(offsets[document], offsets[document + 1]):
+            value = hashes[index]
+            if count == before or hashes[count - 1] != value:
+                hashes[count] = value
+                count += 1
+        sizes[document] = count - before
+    return count
+
+
+def _write_sets(hashes: np.ndarray, offsets: np.ndarray, target: BinaryIO) -> np.ndarray:
+    """Writes the sets of the documents that the offsets stand between, and returns their sizes; uses `hashes` up."""
     for begin, end in itertools.pairwise(offsets.tolist()):
-        ordered = np.sort(hashes[begin:end])
-        unique = ordered[np.diff(ordered, prepend=~ordered[:1]) != 0]
-        write_array(target, unique.astype(WORD, copy=False))
-        sizes.append(len(unique))
+        hashes[begin:end].sort()
+    sizes = np.empty(len(offsets) - 1, WORD)
+    write_array(target, hashes[: _leave_one(hashes, offsets, sizes)])
     return sizes

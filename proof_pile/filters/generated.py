@@ -15,6 +15,7 @@ from proof_pile.filters.verdicts import Drop, Filter, Keep, Verdict
 _MARKS = (
     r"this (?:file|code|module) (?:was|is|has been) (?:auto(?:matically)?[ -]?)generated",
     r"auto-?generated (?:by|from|file|code)",
+    r"(?<!\bare )(?<!\bwere )(?<!\bbe )"  # of methods, lemmas, instances: not of this file
     r"automatically (?:generated|created) (?:by|from(?!\s\S+\.(?:nw|noweb|org|lhs|rmd)\b)|file|using)",
     r"generated (?:automatically|by [^\n]{1,80}[.;,:] ?)(?:do not|don't) (?:edit|modify)",
     r"do not (?:edit|modify)(?: (?:this file|by hand|manually|it by hand|directly))?\b[^\n]{0,80}generated",

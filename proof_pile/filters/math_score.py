@@ -24,7 +24,10 @@ class Config(BaseConfig):
     kind: Literal["math-score"]
     min_score: float = Field(default=0.17, ge=0, le=1)
     min_score_without_latex: float | None = Field(
-        default=None, ge=0, le=1, description="for pages without LaTeX commands; as 'min_score' where not given"
+        default=None,
+        ge=0,
+        le=1,
+        description="for pages without a formula or a LaTeX command; as 'min_score' if not given",
     )
     min_chars_without_latex: int = Field(default=0, ge=0, description="shorter pages without LaTeX go (prefilter: 500)")
     model: str | None = Field(default=None, description="path of a fastText model")
@@ -43,16 +46,15 @@ class Config(BaseConfig):
 
 def make(config: Config) -> Filter:
     """Reasons: math-score, math-score-without-latex, short-without-latex."""
-    from proof_pile.quality.latex_commands import has_commands
+    from proof_pile.quality.latex_commands import has_latex
     from proof_pile.quality.math_score import load_math_score
 
     score_of = load_math_score(config.model)
 
     def judge(document: Document) -> Verdict:
         threshold, reason = config.min_score, "math-score"
-        if (config.min_score_without_latex is not None or config.min_chars_without_latex) and not has_commands(
-            document.text
-        ):
+        asks_latex = config.min_score_without_latex is not None or config.min_chars_without_latex
+        if asks_latex and not has_latex(document.text):
             if len(document.text) < config.min_chars_without_latex:
                 return Drop("short-without-latex")
             if config.min_score_without_latex is not None:

@@ -280,6 +280,21 @@ def _begins_alike(statement: str, beginnings: dict[str, list[str]]) -> bool:
 # ---------------------------------------------------------------- the filter
 
 
+def _without(text: str, spans: Iterable[tuple[int, int]]) -> str:
+    """The text without these spans; where one was, one blank line at most is left, and none at the beginning."""
+    kept, end = "", 0
+    for start, stop in [*spans, (len(text), len(text))]:
+        part = text[end : max(start, end)]
+        if end > 0:
+            after = part.lstrip("\n")
+            num_ends = len(kept) - len(kept.rstrip("\n")) + len(part) - len(after)
+            part = "\n" * min(num_ends, 2) + after if kept.strip() else after
+            kept = kept.rstrip("\n") if kept.strip() else ""
+        kept += part
+        end = max(stop, end)
+    return kept
+
+
 def make(config: Config) -> Filter:
     """Rewrites the text, and counts in meta.test_theorems what went.
 
@@ -311,11 +326,7 @@ def make(config: Config) -> Filter:
             return Keep(document)
         if not spans:
             return Keep(document)
-        parts, end = [], 0
-        for start, stop in spans:
-            parts.append(text[end : max(start, end)])
-            end = max(stop, end)
-        rewritten = re.sub(r"\n{3,}", "\n\n", "".join(parts) + text[end:])
+        rewritten = _without(text, spans)
         if not rewritten.strip():
             return Drop("only-test-theorems")
         return Keep(replace(document, text=rewritten, meta={**document.meta, "test_theorems": len(spans)}))

@@ -34,12 +34,14 @@ def make(config: Config) -> Filter:
 
     def judge(document: Document) -> Verdict:
         text = document.text
-        if "newcommand" in text or _FILLER.search(text):
+        lowered = text.lower()
+        if "newcommand" in text or any(word in lowered for word in ("lorem ipsum", "javascript", "cookies")):
             lines = text.split("\n")
             text = "\n".join(
                 x for x in lines if x.count("newcommand") <= 1 and not (len(x) < 300 and _FILLER.search(x))
             )
-            document = document.with_text(text)
+            if text != document.text:
+                document = document.with_text(text)
         if len(text) < config.min_chars:
             return Drop("too-short")
         if len(_ACCENTED.findall(text)) / len(text) > config.max_accented_share:

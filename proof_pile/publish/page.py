@@ -14,6 +14,7 @@ from llemma.core.pages.html import code, escape, shortened, table
 from llemma.core.pages.numbers import format_bytes, format_count, format_share
 from llemma.core.pages.svg import draw
 from llemma.core.schemas import Mixture
+from proof_pile.decontaminate.report import CONTAMINATION, contamination_rows, measure_title
 from proof_pile.manifest import SourceCounts, with_split_counts
 from proof_pile.publish.describe import EXCERPT_CHARS, Sample
 
@@ -30,11 +31,14 @@ def write_page(
     warnings: Sequence[str] = (),
     samples: Sequence[Sample] = (),
 ) -> None:
-    """Writes OUT/index.html over OUT/mixture.json, the record of its proof, and what became of the documents."""
+    """Writes OUT/index.html over OUT/mixture.json, its proof, OUT/contamination.json and what became of documents."""
     out = Path(out)
     proof = read_json(out / "mixture.record.json").get("proof", {})
     counts = with_split_counts(out, sources)
-    write_text(out / PAGE, render_page(name, counts, warnings, Mixture.read(out / "mixture.json"), proof, samples))
+    path = out / CONTAMINATION
+    report = read_json(path) if path.exists() else None
+    mixture = Mixture.read(out / "mixture.json")
+    write_text(out / PAGE, render_page(name, counts, warnings, mixture, proof, samples, report))
 
 
 def render_page(
@@ -44,14 +48,20 @@ def render_page(
     mixture: Mixture,
     proof: Mapping[str, Any],
     samples: Sequence[Sample],
+    contamination: Mapping[str, Any] | None = None,
 ) -> str:
-    """The page as one HTML document."""
+    """The page as one HTML document; `contamination` is what contamination.json holds, where benchmarks were given."""
     sections = [
         Section(key="sources", title="Sources", html=_sources(sources)),
         Section(key="mixture", title="Mixture", html=_mixture(mixture, proof)),
         Section(key="languages", title="Languages", html=_languages(sources)),
         Section(key="lengths", title="Lengths", html=_lengths(sources)),
         Section(key="removed", title="What was removed", html=_removed(sources)),
+        *(
+            [Section(key="contamination", title="Contamination", html=_contamination(contamination))]
+            if contamination
+            else []
+        ),
         Section(key="licences", title="Licences", html=_licences(sources)),
         Section(key="kept-samples", title="Kept documents", html=_kept_samples(samples)),
         Section(key="removed-samples", title="Removed documents", html=_removed_samples(samples)),
@@ -213,6 +223,37 @@ def _removed(sources: Mapping[str, SourceCounts]) -> str:
     ]
     head = ["reason", "all", *sources]
     return table(head, rows, caption="Documents that filters dropped", numeric=range(1, len(head)))
+
+
+def _contamination(report: Mapping[str, Any]) -> str:
+    measures = list(report["measures"])
+    rows = [
+        [
+            *map(escape, (row.benchmark, row.part, row.source)),
+            *(f"{number:,}" for number in (row.items, *(n for name in measures for n in row.found[name]))),
+        ]
+        for row in contamination_rows(report)
+    ]
+    head = ["benchmark", "part", "source", "texts"]
+    head += [f"{measure_title(measure)}: {what}" for measure in measures for what in ("texts", "documents")]
+    words = (
+        "<p>Texts of benchmarks found in documents before any was removed: by the rule that documents are removed by, "
+        "and by n words between white space exactly as they stand, the measure of Llemma's authors.</p>"
+    )
+    done = [
+        [
+            escape(name),
+            *(f"{counts[key]:,}" for key in ("removed", "cut", "reported", "spans")),
+            format_bytes(counts["span_bytes"]),
+        ]
+        for name, counts in report["done"].items()
+        if any(counts.values())
+    ]
+    columns = ["source", "documents removed", "documents cut", "only reported", "spans cut", "text cut"]
+    found = table(head, rows, caption="Texts and documents by benchmark", numeric=range(3, len(head)))
+    if not done:
+        return words + found + "<p>No document was removed or changed for it.</p>"
+    return words + found + table(columns, done, caption="What was done about it", numeric=range(1, len(columns)))
 
 
 def _licences(sources: Mapping[str, SourceCounts]) -> str:

@@ -36,3 +36,17 @@ def count_commands(text: str, limit: int = 1) -> int:
 def has_commands(text: str) -> bool:
     """True if one of the commands stands in the text."""
     return "\\" in text and _COMMAND.search(text) is not None
+
+
+def has_latex(text: str) -> bool:
+    r"""True if one of the commands or a delimited formula stands in the text: $x^2 + y^2 = 1$ has no command.
+
+    Both are looked for outside code: `$HOME/bin:$PATH` is no formula, and `r"\bf[a-z]*"` no command.
+    """
+    if "$" not in text and "\\" not in text:
+        return False
+    from proof_pile.quality.prose import CODE, FORMULAS, bytes_of, prose, prose_text
+
+    if has_commands(prose_text(text, CODE) if "`" in text else text):
+        return True
+    return prose(bytes_of(text), FORMULAS | CODE)[1] > 0

@@ -25,6 +25,43 @@ _STOP_KEYS = np.array([int.from_bytes(word.encode(), "big") for word in STOP_WOR
 
 
 @native
+def _is_white(data, position):  # type: ignore[no-untyped-def]
+    """Bytes of the white space that begins here, 0 for none: ASCII's, U+00A0, U+2000-200A, U+202F, U+3000."""
+    byte = data[position]
+    if byte <= 32:
+        return 1
+    if byte == 0xC2:
+        return 2 if position + 1 < len(data) and data[position + 1] == 0xA0 else 0
+    if position + 2 >= len(data):
+        return 0
+    second, third = data[position + 1], data[position + 2]
+    if byte == 0xE2 and second == 0x80 and (third <= 0x8A or third == 0xAF):
+        return 3
+    return 3 if byte == 0xE3 and second == 0x80 and third == 0x80 else 0
+
+
+@native
+def _is_letter(data, position):  # type: ignore[no-untyped-def]
+    """True if the character of two bytes or more that begins here is no sign: signs are U+0080-00BF without the three
+    letters there, x and division, U+2000-2BFF without letterlike ones, and CJK and full-width punctuation.
+    """
+    byte = data[position]
+    second = data[position + 1] if position + 1 < len(data) else 0
+    third = data[position + 2] if position + 2 < len(data) else 0
+    if byte == 0xC2:
+        return second == 0xAA or second == 0xB5 or second == 0xBA
+    if byte == 0xC3:
+        return second != 0x97 and second != 0xB7
+    if byte == 0xE2:
+        return second == 0x84 or second == 0x85 or second >= 0xB0
+    if byte == 0xE3:
+        return second != 0x80
+    if byte == 0xEF:
+        return second != 0xB8 and (second != 0xBC or 0xA1 <= third <= 0xBA) and second != 0xBF
+    return True
+
+
+@native
 def _look(data, stop_keys, out):  # type: ignore[no-untyped-def]
     """Counts of one text, in the order of the names above."""
     out[:] = 0
@@ -35,13 +72,14 @@ def _look(data, stop_keys, out):  # type: ignore[no-untyped-def]
     last_visible = -1  # the last byte of the line that is no white space
     while position < size:
         byte = data[position]
-        if byte <= 32:
+        width = _is_white(data, position) if byte <= 32 or byte >= 0xC2 else 0
+        if width:
             if byte == 10:
                 if last_visible >= 0 and _ends_in_ellipsis(data, last_visible):
                     out[_ELLIPSIS_LINES] += 1
                 line_begins = True
                 last_visible = -1
-            position += 1
+            position += width
             continue
         first = position
         if line_begins:
@@ -52,39 +90,43 @@ def _look(data, stop_keys, out):  # type: ignore[no-untyped-def]
         letters = 0
         small = 0
         digits = 0
-        key = np.int64(0)
-        key_size = 0
-        while position < size and data[position] > 32:
+        key = np.int64(0)  # the word without what stands around its letters, small; -1 where it is no stop word
+        closed = False  # something else stood after the letters
+        while position < size:
             byte = data[position]
+            if byte <= 32 or (byte >= 0xC2 and _is_white(data, position)):
+                break
+            if byte >= 128 and byte < 0xC0:  # within a character
+                last_visible = position
+                position += 1
+                continue
+            out[_VISIBLE] += 1
+            last_visible = position
             if byte < 128:
-                out[_VISIBLE] += 1
                 if 97 <= (byte | 32) <= 122:
                     letters += 1
                     if byte & 32:
                         small += 1
-                    if key_size < 5:
-                        key = (key << 8) | np.int64(byte | 32)
-                    key_size += 1
+                    key = np.int64(-1) if closed or key < 0 or key >> 32 else (key << 8) | np.int64(byte | 32)
                 elif 48 <= byte <= 57:
                     digits += 1
-                    key_size = 9
-                elif byte == 46 and position + 2 < size and data[position + 1] == 46 and data[position + 2] == 46:
-                    out[_ELLIPSES] += 1
-                    while position + 1 < size and data[position + 1] == 46:
-                        position += 1
-                        out[_VISIBLE] += 1
-                elif letters and byte != 46 and byte != 44 and byte != 59 and byte != 58 and byte != 41:
-                    key_size = 9 if position + 1 < size and data[position + 1] > 32 else key_size
-            elif byte >= 0xC0:  # the first byte of a character
-                out[_VISIBLE] += 1
-                if byte == 0xE2 and position + 2 < size and (data[position + 1] == 0x80 or data[position + 1] == 0x81):
-                    if data[position + 1] == 0x80 and data[position + 2] == 0xA6:
-                        out[_ELLIPSES] += 1
+                    key = np.int64(-1)
                 else:
-                    letters += 1
-                    small += 1
-                    key_size = 9
-            last_visible = position
+                    closed = letters > 0
+                    if byte == 46 and position + 2 < size and data[position + 1] == 46 and data[position + 2] == 46:
+                        out[_ELLIPSES] += 1
+                        while position + 1 < size and data[position + 1] == 46:
+                            position += 1
+                            out[_VISIBLE] += 1
+                        last_visible = position
+            elif _is_letter(data, position):
+                letters += 1
+                small += 1
+                key = np.int64(-1)
+            else:
+                closed = letters > 0
+                if byte == 0xE2 and position + 2 < size and data[position + 1] == 0x80 and data[position + 2] == 0xA6:
+                    out[_ELLIPSES] += 1
             position += 1
         if letters or digits:
             is_mark = (
@@ -103,7 +145,7 @@ def _look(data, stop_keys, out):  # type: ignore[no-untyped-def]
                 out[_LETTERS] += letters
                 if letters >= 2 and small == 0:
                     out[_UPPER] += 1
-                if key_size <= 4:
+                if key > 0:
                     for number in range(len(stop_keys)):
                         if stop_keys[number] == key:
                             stops |= 1 << number
@@ -310,6 +352,13 @@ def look_at(text: str) -> Look:
         ellipsis_line_share=_share(counts[_ELLIPSIS_LINES], lines),
         num_lines=lines,
     )
+
+
+def formula_bytes(text: str) -> int:
+    """Bytes of the formulas of a text, their delimiters among them."""
+    data = bytes_of(text)
+    kept, formulas, _ = prose(data, FORMULAS)
+    return len(data) - len(kept) + formulas  # a space stands where each was
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import argparse
+import re
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from llemma.core.errors import InputError
+
+if TYPE_CHECKING:
+    from proof_pile.quality.train_config import MathScoreTraining
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -66,7 +70,7 @@ def _share(value: float | None) -> str:
     return "-" if value is None else f"{value:.3f}"
 
 
-def _order(args: argparse.Namespace) -> tuple[Any, Path, dict[str, Any]]:
+def _order(args: argparse.Namespace) -> tuple[MathScoreTraining, Path, dict[str, Any]]:
     from proof_pile.quality.fasttext.training import TrainingSettings
     from proof_pile.quality.train_config import (
         MathScoreTraining,
@@ -83,7 +87,8 @@ def _order(args: argparse.Namespace) -> tuple[Any, Path, dict[str, Any]]:
             raise InputError("a configuration says everything: give it alone, or --pages, --positive and --negative")
         path = shipped_config() if args.shipped else Path(args.config)
         # A configuration's paths are relative to its own folder.
-        return load_training(path), path.resolve().parent, {"config": path.name, **_packages()}
+        config = load_training(path)
+        return config, path.resolve().parent, {"config": path.name, **_text_versions(config)}
     if not (args.pages or (args.positive and args.negative)):
         raise InputError("name the pages to train on: T.yml, or --pages PATH, or --positive PATH with --negative PATH")
     config = MathScoreTraining(
@@ -96,7 +101,18 @@ def _order(args: argparse.Namespace) -> tuple[Any, Path, dict[str, Any]]:
     return config, Path(), {key: [Path(p).name for p in value] for key, value in paths.items() if value}
 
 
-def _packages() -> dict[str, Any]:
+def _text_versions(config: MathScoreTraining) -> dict[str, Any]:
+    """Versions of the distributions whose text the readers take: with another version it is another model."""
+    import importlib.metadata
+
     from llemma.core.records import installed_versions
 
-    return {"versions": installed_versions(("mpmath", "numpy", "scipy", "sympy"))}
+    sections = [*config.pages, *config.positive, *config.negative]
+    readers = [reader for section in sections for reader in section.inputs]
+    names = {name for reader in readers for name in getattr(reader, "distributions", None) or ()}
+    packages = {name for reader in readers for name in getattr(reader, "packages", None) or ()}
+    if packages:
+        of_package = importlib.metadata.packages_distributions()
+        names |= {of_package[name.partition(".")[0]][0] for name in packages if name.partition(".")[0] in of_package}
+    versions = installed_versions(sorted({re.sub(r"[-_.]+", "-", name).lower() for name in names}))
+    return {"versions": {name: version for name, version in versions.items() if name != "python"}}

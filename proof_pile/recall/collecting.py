@@ -1,21 +1,25 @@
 """Step function: the taken pages of one file of documents.
 
-collected.parquet   text, url (or the document's name), id (hex), domain, recall_score, and meta as it came (JSON): read
-                    it in a recipe with  {kind: parquet, path: OUT/collected}
+collected.parquet   url (the document's name where it has none), text, document_id (hex, in the pool), domain,
+                    recall_score, meta_json (the meta as it came)
+
+In a recipe it is read with  {kind: parquet, path: OUT/collected}.
 
 task.inputs: documents.parquet, pages.arrow, scores.bin, taken.bin.
 """
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from llemma.core.steps import Task
+from proof_pile.recall.addresses import address_of
 
-VERSION = 1
+VERSION = 2
 
 
 def run(params: dict[str, Any], task: Task, out: Path) -> dict[str, int]:
@@ -34,7 +38,7 @@ def run(params: dict[str, Any], task: Task, out: Path) -> dict[str, int]:
             [
                 ("url", pa.string()),
                 ("text", pa.large_string()),
-                ("id", pa.string()),
+                ("document_id", pa.string()),  # not "id": readers would take it for the name
                 ("domain", pa.string()),
                 ("recall_score", pa.float32()),
                 ("meta_json", pa.string()),
@@ -51,7 +55,7 @@ def run(params: dict[str, Any], task: Task, out: Path) -> dict[str, int]:
                 writer.write_batch(
                     pa.record_batch(
                         [
-                            chosen.column("name"),
+                            pa.array(_addresses(chosen), pa.string()),
                             texts,
                             pa.array([value.hex() for value in chosen.column("id").to_pylist()]),
                             domains.take(pa.array(rows + first)),
@@ -64,3 +68,9 @@ def run(params: dict[str, Any], task: Task, out: Path) -> dict[str, int]:
                 num += len(rows)
                 num_bytes += sum(len(text.encode()) for text in texts.to_pylist())
     return {"pages": num, "bytes": num_bytes}
+
+
+def _addresses(batch: Any) -> list[str]:
+    """The URL of each page, or its name."""
+    names, metas = batch.column("name").to_pylist(), batch.column("meta").to_pylist()
+    return [address_of(name, json.loads(meta)) or name for name, meta in zip(names, metas, strict=True)]

@@ -24,7 +24,7 @@ from llemma.core.files import write_json
 from llemma.core.steps import Task
 from proof_pile.recall.addresses import is_under
 
-VERSION = 1
+VERSION = 2
 CLASSES = 1 << 16
 HISTOGRAM_BINS = 50
 
@@ -70,6 +70,7 @@ def run(params: dict[str, Any], task: Task, out: Path) -> dict[str, int]:
         "taken": taken_total,
         "taken_bytes": int(bytes_by_class[first:].sum()),
         "threshold": first / CLASSES,
+        "highest": int(np.flatnonzero(num_by_class)[-1]) / CLASSES if num_by_class.any() else 0.0,
         "new": taken_total - both,
         "lost": before_total - both,
         "overlap": both / taken_total if before and taken_total else 0.0,

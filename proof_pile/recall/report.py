@@ -25,6 +25,7 @@ KINDS = (
     ("below", "Left, nearest to the threshold"),
     ("left", "Left, at random"),
 )
+_SHOWN_ROUNDS = 4  # lines in one figure that can still be told apart
 _COLUMNS = (
     "round",
     "positives",
@@ -192,22 +193,37 @@ def _rounds_html(facts: Sequence[dict[str, Any]]) -> str:
 def _scores_html(facts: Sequence[dict[str, Any]]) -> str:
     import math
 
-    parts = []
-    for item in facts:
-        bins = item["histogram"]
-        points = tuple(((n + 0.5) / len(bins) * 100, math.log10(count + 1)) for n, count in enumerate(bins))
-        figure = LineFigure(
-            key=f"scores-{item['round']}",
-            title=f"Round {item['round']}: pages by score (threshold {item['threshold']:.4f})",
-            x_label="score x 100",
-            y_label="log10 of pages + 1",
-            series=(Series(name="pages", points=points, colour=0),),
-            format_y=lambda value: f"{value:.1f}",
-            borders=((item["threshold"] * 100, "taken from here"),),
-            from_zero=True,
+    shown = facts[-_SHOWN_ROUNDS:]
+    thresholds = sorted({round(item["threshold"], 4) for item in shown})
+    series = tuple(
+        Series(
+            name=f"round {item['round']}",
+            points=tuple(
+                ((n + 0.5) / len(item["histogram"]) * 100, math.log10(count + 1))
+                for n, count in enumerate(item["histogram"])
+            ),
+            colour=number,
         )
-        parts.append(f"<h3>Round {item['round']}</h3>" + draw(figure))
-    return "".join(parts)
+        for number, item in enumerate(shown)
+    )
+    figure = LineFigure(
+        key="scores",
+        title="Pages by score",
+        x_label="score x 100",
+        y_label="log10 of pages + 1",
+        series=series,
+        format_y=lambda value: f"{value:.1f}",
+        borders=((thresholds[0] * 100, "taken from here"),) if len(thresholds) == 1 else (),
+        from_zero=True,
+    )
+    rounds = "all rounds" if len(shown) == len(facts) else f"the last {len(shown)} rounds"
+    said = ", ".join(f"{item['threshold']:.4f} in round {item['round']}" for item in shown)
+    if len(thresholds) == 1:
+        said = f"{thresholds[0]:.4f} in all of them"
+    return (
+        f"<p>How many pages have which score, in {rounds}: log10 of pages + 1. A good model leaves few pages in the "
+        f"middle. Threshold: {escape(said)}.</p>" + draw(figure)
+    )
 
 
 def _domains_html(facts: Sequence[dict[str, Any]]) -> str:
@@ -233,16 +249,15 @@ def _domains_html(facts: Sequence[dict[str, Any]]) -> str:
 
 def _samples_html(rows: Sequence[dict[str, Any]], title: str) -> str:
     if not rows:
-        return f"<h3>{escape(title)}</h3><p>None.</p>"
+        return f"<p>{escape(title)}: none.</p>"
     cells = [
         [
             f"{row['score']:.4f}",
-            code(shortened(row["name"], 200)),
-            escape(shortened(row["excerpt"], 600)),
+            f"{code(shortened(row['name'], 200))}<br>{escape(shortened(row['excerpt'], 600))}",
             "yes" if row["latex"] else "no",
             f"{row['math_score']:.2f}",
         ]
         for row in rows
     ]
-    head = ("score", "page", "begins with", "LaTeX", "MathScore")
-    return f"<h3>{escape(title)}</h3>" + table(head, cells, caption=title, numeric=(4,), prose=(2,))
+    head = ("score", "page, and what it begins with", "LaTeX", "MathScore")
+    return table(head, cells, caption=title, numeric=(3,), prose=(1,))

@@ -76,6 +76,10 @@ class Recall:
             result = found.result
             log.info("round %d: %d taken, %d new", number, result["taken"], result["new"])
             # A round that takes fewer pages than the one before holds none that is new: that alone is no end.
+            if not result["taken"]:
+                self.stopped = _nothing_taken(number, result, self.config)
+                log.warning("%s", self.stopped)
+                break
             settled = result["lost"] <= (1 - self.config.stop_overlap) * (result["taken"] + result["lost"])
             if number > 1 and settled and result["overlap"] >= self.config.stop_overlap:
                 self.stopped = (
@@ -226,6 +230,19 @@ class Recall:
         ]
         collected = self.run("collect", "collect", [(step, tasks)])
         publish(self, collected)
+
+
+def _nothing_taken(number: int, result: dict[str, Any], config: RecallConfig) -> str:
+    """Why the loop ends here, and what may help: no later round would have more to go on."""
+    limits = [
+        f"{name}: {value:,}"
+        for name, value in (("min_score", config.select.min_score), ("max_tokens", config.select.max_tokens))
+        if value is not None
+    ]
+    return (
+        f"round {number} took no page: the highest of {result['pages']:,} scores is {result['highest']:.3f} "
+        f"({', '.join(limits)}); more seeds, more 'epochs' or a higher 'rate' in 'training' make scores firmer"
+    )
 
 
 def _files(records: Sequence[TaskRecord], *names: str) -> tuple[InputFile, ...]:

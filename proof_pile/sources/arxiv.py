@@ -114,7 +114,14 @@ def _paper(
 
 def _read_bulk(config: Config, file: SourceFile, source: str) -> Iterator[Document | Quarantined]:
     r"""The papers of a tar: its members named as papers are, or else all its TeX files as one paper."""
-    from proof_pile.sources.submissions import Limits, Stream, member_stem, read_submission, tar_members
+    from proof_pile.sources.submissions import (
+        Limits,
+        Stream,
+        member_stem,
+        read_submission,
+        safe_member_path,
+        tar_members,
+    )
 
     limits = Limits(max_member_bytes=min(config.max_paper_bytes, 10_000_000))
     endings = latex.TEX + latex.PARTS
@@ -151,8 +158,6 @@ def _read_bulk(config: Config, file: SourceFile, source: str) -> Iterator[Docume
                     if submission.files or not submission.problems:
                         yield from _paper(config, submission.files, source, file.name, stem, member.timestamp)
                 elif lower.endswith(endings):
-                    from proof_pile.sources.archives import safe_member_path
-
                     path = safe_member_path(member.name)
                     bad = path is None or member.kind != "file" or member.size > limits.max_member_bytes
                     if bad or loose_bytes + member.size > config.max_paper_bytes:

@@ -73,11 +73,12 @@ def list_files(config: Config, base: Path) -> list[SourceFile]:
     root = root if root.is_absolute() else base / root
     if not root.is_dir():
         raise InputError(f"{root}: no such folder; wanted a git repository, or a folder of several")
-    repositories = find_repositories(root)
+    closed: list[tuple[str, Path]] = []
+    repositories = find_repositories(root, closed)
     if not repositories:
         raise InputError(f"{root}: holds no git repository (looked {MAX_DEPTH} folders deep)")
     listed: list[tuple[str, Path, str, list[Blob]]] = []
-    pieces = []
+    pieces = [SourceFile(name=f"{name}/", paths=(str(folder),), size=0) for name, folder in closed]
     for name, directory in repositories:
         try:
             with ObjectStore(directory) as store:
@@ -100,22 +101,30 @@ def list_files(config: Config, base: Path) -> list[SourceFile]:
     return sorted(pieces, key=lambda piece: piece.name)
 
 
-def find_repositories(root: Path) -> list[tuple[str, Path]]:
+def find_repositories(root: Path, closed: list[tuple[str, Path]] | None = None) -> list[tuple[str, Path]]:
     """Name and git directory of each repository at or below a folder, in order of name.
 
     It is named by its way from `root`, less ".git" and less a last folder that is the only one in its parent
     ("mathlib/repo" is "mathlib").  Links to folders are followed, none twice; a repository is not searched for others.
+    Folders that cannot be read are added to `closed`.
     """
     own = find_git_directory(root)
     if own is not None:
         whole = Path(os.path.abspath(root))
         return [(whole.parent.name if whole.name == ".git" else whole.name.removesuffix(".git"), own)]
     found: list[tuple[str, Path]] = []
-    _search(root, "", 0, found, set())
+    _search(root, "", 0, found, [] if closed is None else closed, set())
     return sorted(found)
 
 
-def _search(folder: Path, name: str, depth: int, found: list[tuple[str, Path]], seen: set[str]) -> None:
+def _search(
+    folder: Path,
+    name: str,
+    depth: int,
+    found: list[tuple[str, Path]],
+    closed: list[tuple[str, Path]],
+    seen: set[str],
+) -> None:
     real = os.path.realpath(folder)
     if real in seen:
         return
@@ -123,15 +132,20 @@ def _search(folder: Path, name: str, depth: int, found: list[tuple[str, Path]], 
     try:
         inner = sorted(entry.name for entry in os.scandir(folder) if entry.is_dir())
     except OSError:
+        closed.append((name or ".", folder))
         return
     for entry in inner:
         path = folder / entry
         way = f"{name}/{entry}" if name else entry
-        directory = find_git_directory(path)
+        try:
+            directory = find_git_directory(path)
+        except PermissionError:
+            closed.append((way, path))
+            continue
         if directory is not None:
             found.append((name if name and len(inner) == 1 else way.removesuffix(".git"), directory))
         elif depth + 1 < MAX_DEPTH and not entry.startswith("."):
-            _search(path, way, depth + 1, found, seen)
+            _search(path, way, depth + 1, found, closed, seen)
 
 
 def _seconds(day: date | None) -> int | None:
@@ -223,7 +237,7 @@ def _licences(store: ObjectStore, blobs: Sequence[Blob]) -> dict[str, str]:
     files = [b for b in blobs if is_licence_file(b.path[b.path.rfind("/") + 1 :]) and 0 <= b.size <= MAX_LICENCE_BYTES]
     names: dict[str, list[str]] = {}
     for blob, data in store.read(files):
-        if data is not None:
+        if isinstance(data, bytes):
             names.setdefault(_folder(blob.path), []).append(detect(data.decode("utf-8", "replace")))
     return {folder: one_licence(found) for folder, found in names.items()}
 
@@ -250,8 +264,8 @@ def _read_piece(config: Config, store: ObjectStore, piece: _Piece, source: str) 
             small.append(blob)
     for blob, data in store.read(small):
         name = f"{piece.repo}/{blob.path}"
-        if data is None:
-            yield Quarantined(path=name, reason=f"object {blob.sha} is missing (a partial clone?)")
+        if isinstance(data, str):
+            yield Quarantined(path=name, reason=data)
             continue
         meta = {
             "repo": piece.repo,

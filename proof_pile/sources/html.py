@@ -85,6 +85,8 @@ def page_document(data: bytes, http_charset: str, rules: PageRules) -> PageText 
         return f"more than {rules.max_links} links"
     except TooDeepPageError:
         return f"more than {rules.max_nesting} elements inside one another"
+    except Exception as error:  # a fault of ours: it costs this page, not the other fifty thousand of its file
+        return f"extraction failed: {type(error).__name__}: {error}"[:500]
     if not page.text.strip():
         return "no text on the page"
     return PageText(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
@@ -66,7 +66,8 @@ def list_inputs(path: str, base: Path, suffixes: Iterable[str], *, wanted: str) 
     """The files that `path` names, sorted by name: one file, a folder (searched deeply), a glob or a URL.
 
     A relative path is taken from `base`, the folder of the recipe.  Hidden files and links that leave the folder are
-    passed over.  Raises InputError where nothing matches.
+    passed over; a folder that cannot be read is a piece of its own ("name/"), which the build sets aside and counts.
+    Raises InputError where nothing matches.
     """
     endings = tuple(suffixes)
     if is_remote(path):
@@ -76,7 +77,15 @@ def list_inputs(path: str, base: Path, suffixes: Iterable[str], *, wanted: str) 
     if root.is_file():
         return [SourceFile(name=readable_name(root.name), paths=(str(root),), size=root.stat().st_size)]
     if root.is_dir():
-        found = [SourceFile(name=name, paths=(str(file),), size=size) for name, file, size in walk(root, endings)]
+        faults: list[OSError] = []
+        found = [
+            SourceFile(name=name, paths=(str(file),), size=size)
+            for name, file, size in walk(root, endings, on_fault=faults.append)
+        ]
+        if faults and not found:
+            raise InputError(f"{faults[0].filename}: {faults[0].strerror}: no {wanted} can be read there")
+        found += [_closed_folder(str(fault.filename), root) for fault in faults]
+        found.sort(key=lambda file: file.name)
     elif re.search(r"[*?\[]", root.name) and root.parent.is_dir():
         matches = sorted(p for p in root.parent.glob(root.name) if p.is_file())
         found = [SourceFile(name=readable_name(p.name), paths=(str(p),), size=p.stat().st_size) for p in matches]
@@ -85,6 +94,10 @@ def list_inputs(path: str, base: Path, suffixes: Iterable[str], *, wanted: str) 
     if not found:
         raise InputError(f"{root}: holds no {wanted}")
     return found
+
+
+def _closed_folder(folder: str, root: Path) -> SourceFile:
+    return SourceFile(name=f"{readable_name(os.path.relpath(folder, root))}/", paths=(folder,), size=0)
 
 
 def _list_remote(path: str, endings: tuple[str, ...], *, wanted: str) -> list[SourceFile]:
@@ -115,15 +128,20 @@ def readable_name(name: str) -> str:
     return name.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
-def walk(root: Path, endings: tuple[str, ...], links_into: Path | None = None) -> Iterator[tuple[str, Path, int]]:
+def walk(
+    root: Path,
+    endings: tuple[str, ...],
+    links_into: Path | None = None,
+    on_fault: Callable[[OSError], None] | None = None,
+) -> Iterator[tuple[str, Path, int]]:
     """Name relative to `root` (with /), path and size of each regular file below it, in order of name.
 
     Hidden files and folders, and links that lead out of `root` (or of `links_into`), are passed over; a folder is
-    entered once.
+    entered once.  `on_fault` is told of each folder that cannot be read.
     """
     real_root = os.path.realpath(links_into or root)
     found: list[tuple[str, Path, int]] = []
-    for folder, folders, files in os.walk(root, followlinks=False):
+    for folder, folders, files in os.walk(root, onerror=on_fault, followlinks=False):
         folders[:] = sorted(f for f in folders if not f.startswith(".") and f != "__pycache__")
         for file in files:
             if file.startswith(".") or not file.lower().endswith(endings):

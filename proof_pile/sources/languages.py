@@ -86,10 +86,10 @@ EXTENSIONS: dict[str, str] = {**ALGEBRAIC_STACK, **OTHER_CODE, **TEXT}
 _NAMES: dict[str, str] = {
     "c++": "cpp",
     "jupyter notebook": "jupyter",
-    "jupyter-notebook": "jupyter",
     "literate agda": "agda",
     "literate haskell": "haskell",
     "fortran free form": "fortran",
+    "isa": "isabelle",
     "rocq prover": "coq",
     "lean 4": "lean",
     "c#": "csharp",
@@ -110,6 +110,14 @@ def language_of(name: str, table: Mapping[str, str] = EXTENSIONS) -> str | None:
 
 
 def language_named(name: str) -> str:
-    """AlgebraicStack's name of a language that a collection calls so ("C++" is cpp)."""
+    """AlgebraicStack's name of a language that a collection calls so ("C++" is cpp, "fortran-free-form" is fortran)."""
     lowered = name.strip().lower()
-    return _NAMES.get(lowered, lowered)
+    return _NAMES.get(lowered.replace("-", " "), lowered)
+
+
+def is_language(name: str) -> bool:
+    """Whether a name, as `language_named` gives it, is one of a language that we know."""
+    return name in _KNOWN
+
+
+_KNOWN = frozenset((*EXTENSIONS.values(), *_NAMES.values()))

@@ -19,7 +19,7 @@ from typing import Any, Literal
 from proof_pile.documents import Document, make_document
 from proof_pile.sources import notebook
 from proof_pile.sources.inputs import json_value
-from proof_pile.sources.languages import language_named, language_of
+from proof_pile.sources.languages import is_language, language_named, language_of
 
 Layout = Literal["plain", "auto", "the-stack", "github", "proof-pile-2"]
 
@@ -67,17 +67,23 @@ def layout_document(layout: str, value: Mapping[str, Any], source: str, file_nam
         return _github_document(text, meta, source, file_name)
     kept = json_value(meta)
     language = meta.get("language")
-    kept["language"] = language_named(language) if isinstance(language, str) else file_language(file_name)
+    named = language_named(language) if isinstance(language, str) else file_language(file_name)
+    if isinstance(language, str) or is_language(named):  # pages in shard-0000.jsonl are not in the language "shard"
+        kept["language"] = named
     return make_document(source, _first(meta, _NAME_KEYS), text, kept)
 
 
 def file_language(file_name: str) -> str:
-    """The language that a data file's name tells: "lean" of algebraic-stack/train/lean0000.jsonl.zst."""
-    base = file_name[file_name.rfind("/") + 1 :].split(".")[0]
+    """The language that a data file's name tells: "lean" of algebraic-stack/train/lean0000.jsonl.zst.
+
+    Where neither the file's name nor its folder's is a language that we know, it is what stands before the number.
+    """
+    *folders, base = file_name.split("/")
+    base = base.split(".")[0]
     stem = re.sub(r"[-_]?(?:train|validation|test|part|data)?[-_]?\d*(?:[-_]of[-_]\d+)?$", "", base)
-    if stem in ("", "data") and "/" in file_name:  # data/lean/train-00000-of-00001.parquet
-        stem = file_name.split("/")[-2]
-    return language_named(stem) or "unknown"
+    stem = re.sub(r"^github-|_proofsteps$", "", stem)  # math-lm's own names: github-coq-train-0000, isa_proofsteps
+    names = [language_named(name) for name in (stem, *folders[-1:]) if name not in ("", "data")]
+    return next(filter(is_language, names), names[0] if names else "unknown")
 
 
 def _stack_document(text: str, row: Mapping[str, Any], source: str, file_name: str, *, raw: bool) -> Document | str:

@@ -21,6 +21,7 @@ from llemma.core.errors import InputError
 
 _HASH = re.compile(r"(?:[0-9a-f]{40}|[0-9a-f]{64})\Z")
 _MAX_REF_BYTES = 64 << 20
+MAX_DAMAGED = 1000  # chosen by us: each costs the start of a process, and of such a repository little is left
 
 
 class GitError(Exception):
@@ -162,31 +163,49 @@ class ObjectStore:
                 found.append(Blob(name, sha.decode(), int(size) if size.isdigit() else -1))
         return found
 
-    def read(self, blobs: Iterable[Blob]) -> Iterator[tuple[Blob, bytes | None]]:
-        """Each blob with its bytes, None where the object is missing.  One process for all of them."""
-        wanted = list(blobs)
-        with tempfile.TemporaryFile() as questions, tempfile.TemporaryFile() as complaints:
+    def read(self, blobs: Iterable[Blob]) -> Iterator[tuple[Blob, bytes | str]]:
+        """Each blob with its bytes, or with what is wrong with it.  One process for all, and a new one after damage.
+
+        Raises GitError where more than MAX_DAMAGED objects are damaged.
+        """
+        left = list(blobs)
+        num_damaged = 0
+        while left:
+            num_read = 0
+            for record in self._read_until_damage(left):
+                num_read += 1
+                yield record
+            if num_read == len(left):
+                return
+            num_damaged += 1
+            if num_damaged > MAX_DAMAGED:
+                raise GitError(f"has more than {MAX_DAMAGED} damaged objects: read up to {left[num_read].path}")
+            yield left[num_read], f"object {left[num_read].sha} is damaged"
+            left = left[num_read + 1 :]
+
+    def _read_until_damage(self, wanted: list[Blob]) -> Iterator[tuple[Blob, bytes | str]]:
+        """What `read` gives, up to the first object at which git ends."""
+        with tempfile.TemporaryFile() as questions:
             questions.write("".join(f"{blob.sha}\n" for blob in wanted).encode())
             questions.seek(0)
             process = subprocess.Popen(
                 ["git", "cat-file", "--batch", "--buffer"],
-                stdin=questions, stdout=subprocess.PIPE, stderr=complaints, env=self._environment(), cwd=self._own,
+                stdin=questions, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, env=self._environment(),
+                cwd=self._own,
             )  # fmt: skip
             assert process.stdout is not None
             try:
                 for blob in wanted:
                     head = process.stdout.readline().split()
-                    if len(head) == 3 and head[1] == b"blob" and head[2].isdigit():
-                        data = process.stdout.read(int(head[2]))
-                        if len(data) != int(head[2]) or process.stdout.read(1) != b"\n":
-                            raise GitError(f"damaged at {blob.path}")
-                        yield blob, data
-                    elif len(head) == 2 and head[1] == b"missing":
-                        yield blob, None
-                    else:
-                        complaints.seek(0)
-                        said = " ".join(complaints.read(2000).decode("utf-8", "replace").split())
-                        raise GitError(f"damaged at {blob.path}: {said or 'git ended early'}"[:300])
+                    if len(head) == 2 and head[1] == b"missing":
+                        yield blob, f"object {blob.sha} is missing or cannot be opened (a partial clone?)"
+                        continue
+                    if len(head) != 3 or head[1] != b"blob" or not head[2].isdigit():
+                        return
+                    data = process.stdout.read(int(head[2]))
+                    if len(data) != int(head[2]) or process.stdout.read(1) != b"\n":
+                        return
+                    yield blob, data
             finally:
                 process.kill()
                 process.stdout.close()

@@ -50,7 +50,9 @@ def read_records(config: Any, path: str, name: str, source: str) -> Iterator[Doc
 
     try:
         handle = open_input(path) if is_remote(path) else path
-        reader = pq.ParquetFile(handle, pre_buffer=False, buffer_size=READ_BUFFER_BYTES)
+        reader = pq.ParquetFile(
+            handle, pre_buffer=False, buffer_size=READ_BUFFER_BYTES, page_checksum_verification=True
+        )
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError, OSError) as error:
         yield Quarantined(path=name, reason=f"not a Parquet file: {_short(error)}")
         return
@@ -68,20 +70,20 @@ def read_records(config: Any, path: str, name: str, source: str) -> Iterator[Doc
             rows = max(1, min(MAX_BATCH_ROWS, BATCH_BYTES * known.num_rows // max(known.total_byte_size, 1)))
             try:
                 for batch in reader.iter_batches(batch_size=rows, row_groups=[group], columns=columns):
-                    for value in _rows(batch):
+                    for value in _rows(batch, config.max_text_bytes):
                         row += 1
                         if isinstance(value, str):
                             yield Quarantined(path=name, line=row, reason=value)
                             continue
                         record = record_document(config, value, source, name)
-                        if isinstance(record, Document) and len(record.text) > config.max_text_bytes:
-                            record = f"text longer than {config.max_text_bytes} characters"
+                        if isinstance(record, Document) and len(record.text) > config.max_text_bytes:  # of a struct
+                            record = f"text longer than {config.max_text_bytes} bytes"
                         if isinstance(record, str):
                             yield Quarantined(path=name, line=row, reason=record)
                         else:
                             yield record
             except (pa.ArrowException, OSError) as error:
-                reason = f"damaged row group: {_short(error)}"
+                reason = f"damaged row group, {start + known.num_rows - row} rows are lost: {_short(error)}"
                 yield Quarantined(path=name, line=row + 1, member=f"row group {group}", reason=reason)
             row = start + known.num_rows
 
@@ -94,18 +96,41 @@ def _columns(config: Any, names: list[str]) -> list[str] | None:
     return None
 
 
-def _rows(batch: Any) -> Iterator[dict[str, Any] | str]:
-    """The rows of a record batch; where a text is no UTF-8, what is wrong with that row, and the others as they are."""
-    try:
-        yield from batch.to_pylist()
-        return
-    except UnicodeDecodeError:
-        pass
+def _rows(batch: Any, max_text_bytes: int) -> Iterator[dict[str, Any] | str]:
+    """The rows of a record batch, or what is wrong with a row: no UTF-8, or a text that is too long.
+
+    A long text is not made an object of Python's at all: as one it takes several times its length.
+    """
+    long = _long_rows(batch, max_text_bytes)
+    if not long:
+        try:
+            yield from batch.to_pylist()
+            return
+        except UnicodeDecodeError:
+            pass
     for number in range(batch.num_rows):
+        if number in long:
+            yield f"text longer than {max_text_bytes} bytes"
+            continue
         try:
             yield batch.slice(number, 1).to_pylist()[0]
         except UnicodeDecodeError as error:
             yield f"invalid UTF-8 at byte {error.start}"
+
+
+def _long_rows(batch: Any, max_text_bytes: int) -> set[int]:
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    found: set[int] = set()
+    for column in batch.columns:
+        kind = column.type
+        if not (pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_binary(kind)):
+            continue
+        if column.nbytes > max_text_bytes:
+            lengths = pc.fill_null(pc.binary_length(column), 0).to_pylist()
+            found.update(number for number, length in enumerate(lengths) if length > max_text_bytes)
+    return found
 
 
 def _short(error: Exception) -> str:

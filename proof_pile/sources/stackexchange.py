@@ -105,7 +105,7 @@ def list_files(config: Config, base: Path) -> list[SourceFile]:
     found = [
         file
         for file in list_inputs(config.path, base, SUFFIXES, wanted="Posts.xml of a data dump, or .jsonl of its pairs")
-        if file.name.lower().endswith(SUFFIXES)
+        if file.name.lower().endswith((*SUFFIXES, "/"))
     ]
     if config.sites:
         missing = set(config.sites) - {site_of(config, file) for file in found}

@@ -12,7 +12,6 @@ import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from proof_pile.sources.archives import safe_member_path
 from proof_pile.sources.inputs import open_input
 from proof_pile.sources.streams import BrokenStreamError, read_chunks
 
@@ -50,6 +49,14 @@ class Member:
     size: int
     timestamp: int
     offset: int
+
+
+def safe_member_path(name: str) -> str | None:
+    """The member's path within the archive, None where it would leave it (absolute, "..", a drive)."""
+    path = posixpath.normpath(name.replace("\\", "/"))
+    if path.startswith(("/", "../")) or path in (".", "..") or (len(path) > 1 and path[1] == ":"):
+        return None
+    return path
 
 
 class Stream:

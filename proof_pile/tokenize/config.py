@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from pydantic import Field, model_validator
 
 from llemma.core.config import Config
@@ -28,11 +30,15 @@ class TrainTokenizerConfig(Config):
 
 
 class TokenizerConfig(Config):
-    """A tokenizer that is there (`path`) or one that is to be trained (`train`); `eod` ends each document."""
+    """A tokenizer that is there (`path`) or one that is to be trained (`train`); `eod` ends each document.
+
+    `engine`: the fastest one whose ids pass the proof, or always the tokenizer's own library.
+    """
 
     path: str | None = None
     train: TrainTokenizerConfig | None = None
     eod: str | int | None = None
+    engine: Literal["fastest", "library"] = "fastest"
 
     @model_validator(mode="after")
     def _one_way(self) -> TokenizerConfig:

@@ -21,8 +21,6 @@ result), memory about 16 bytes a token of one part and 12 a document of the whol
 
 from __future__ import annotations
 
-import os
-import shutil
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,7 +29,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from llemma.core.errors import DamagedFileError
-from llemma.core.files import TEMPORARY_PREFIX, atomic_path, sync_folder
+from llemma.core.files import TEMPORARY_PREFIX, place_file
 from llemma.core.indexed import IndexedReader, IndexedWriter
 from llemma.core.steps import InputFile, Task, TaskRecord
 from proof_pile.tokenize.encode import shard_files
@@ -193,7 +191,7 @@ def publish(records: Sequence[TaskRecord], out: str | Path) -> dict[str, str]:
                 target = data / source / f"{split}{suffix}"
                 wanted.add(target)
                 hashes[target.relative_to(out).as_posix()] = file.sha256
-                _place(Path(file.path), target)
+                place_file(file.path, target)
     for folder in [path for path in data.iterdir() if path.is_dir()] if data.is_dir() else []:
         for leftover in folder.iterdir():
             if leftover not in wanted and (
@@ -203,20 +201,3 @@ def publish(records: Sequence[TaskRecord], out: str | Path) -> dict[str, str]:
         if not any(folder.iterdir()):
             folder.rmdir()
     return hashes
-
-
-def _place(source: Path, target: Path) -> None:
-    """Makes `target` the same file as `source`, by a link or, across file systems, a copy."""
-    target.parent.mkdir(parents=True, exist_ok=True)
-    if target.exists() and target.samefile(source):
-        return
-    temporary = target.parent / f"{TEMPORARY_PREFIX}{target.name}-link"
-    temporary.unlink(missing_ok=True)
-    try:
-        os.link(source, temporary)
-    except OSError:
-        with atomic_path(target) as copy:
-            shutil.copyfile(source, copy)
-        return
-    os.replace(temporary, target)
-    sync_folder(target.parent)

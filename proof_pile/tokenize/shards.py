@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 ROW_SUFFIX = ".documents.arrow"
 _GATHER_TOKENS = 8 << 20
-_MEMORY_BYTES = 128 << 20  # chosen by us: two shards of `shard_bytes` as recipes have it
+_MEMORY_BYTES = 64 << 20  # chosen by us: the tokens of a shard of `shard_bytes` as recipes have it, thrice
 _ROWS = 1 << 16
 _UNSORTED_PREFIX = ".partial-unsorted-"  # as llemma.core.files names what is not finished
 
@@ -146,10 +146,13 @@ class ShardWriter:
         if self._seed is None:
             self._writer.add_documents(tokens, lengths)
         else:
-            self._waiting.append(tokens.astype(self._dtype))  # a copy: the encoder's array is larger than its tokens
-            self._waiting_bytes += self._waiting[-1].nbytes
-            if self._waiting_bytes > _MEMORY_BYTES:
+            tokens = tokens.astype(self._dtype, copy=False)
+            if self._waiting_bytes + tokens.nbytes > _MEMORY_BYTES:
+                self._waiting.append(tokens)
                 self._spill()
+            else:
+                self._waiting.append(tokens.copy())  # the encoder's array is larger than its tokens
+                self._waiting_bytes += tokens.nbytes
         self._rows.append(
             pa.RecordBatch.from_arrays([ids, names, pa.array(lengths, pa.int64())], schema=shard_schema())
         )

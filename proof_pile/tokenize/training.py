@@ -85,13 +85,24 @@ def train_sentencepiece(lines: Iterator[str], vocab_size: int) -> bytes:
             minloglevel=2,
         )
     except (RuntimeError, OSError) as error:
-        most = re.search(r"value <= (\d+)", str(error))
-        found = f"at most {most[1]}" if most else f"sentencepiece says: {str(error).strip()[-200:]}"
-        raise WorkError(
-            f"the training text does not make a vocabulary of {vocab_size} pieces ({found}): "
-            "give more text or a smaller vocab_size"
-        ) from None
+        raise WorkError(_fault(str(error), vocab_size)) from None
     return model.getvalue()
+
+
+def _fault(said: str, vocab_size: int) -> str:
+    """What sentencepiece's message means for a person: the two bounds on the vocabulary ask for opposite remedies."""
+    needed = re.search(r"smaller than required_chars\D+\d+ vs (\d+)", said)
+    if needed is not None:
+        return (
+            f"a vocabulary of {vocab_size} pieces has no room for the 256 bytes, the control tokens and the characters "
+            f"of the training text, which are {needed[1]} together: give a vocab_size above {needed[1]}"
+        )
+    most = re.search(r"value <= (\d+)", said)
+    found = f"at most {most[1]}" if most else f"sentencepiece says: {said.strip()[-200:]}"
+    return (
+        f"the training text does not make a vocabulary of {vocab_size} pieces ({found}): "
+        "give more text or a smaller vocab_size"
+    )
 
 
 class TrainingSample:

@@ -56,7 +56,8 @@ class RayFire:
 
     def __init__(self) -> None:
         os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
-        os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, sys.path))
+        root = str(Path(__file__).resolve().parents[2])
+        os.environ["PYTHONPATH"] = os.pathsep.join([root, *filter(None, sys.path)])
         from ray.cluster_utils import Cluster
 
         node = {"num_cpus": 1, "object_store_memory": 100 << 20, "include_dashboard": False}
@@ -130,16 +131,17 @@ def build_under_fire(
 ) -> list[str]:
     """Builds to the end, killing something at so many moments; returns what was killed.  `total` is of all tasks."""
     killed: list[str] = []
-    moments = sorted(draw.randrange(total) for _ in range(kills))
+    # The last one when all tasks are done, and files are brought to their places.
+    moments = [*sorted(draw.randrange(total) for _ in range(kills - 1)), total]
     build = start_build(recipe, out, *fire.options, "--retries", "6", *options, environment=fire.environment)
     for moment in moments:
         while build.poll() is None and num_records(out) < moment:
             signal.sigtimedwait([], 0.005)
-        signal.sigtimedwait([], draw.random())
+        signal.sigtimedwait([], draw.random() if moment < total else 0.3 * draw.random())
         if build.poll() is not None:
             break
         targets = fire.targets(build.pid)
-        name = "driver" if draw.random() < 0.5 or not targets else draw.choice(sorted(targets))
+        name = "driver" if draw.random() < 0.5 or not targets or moment == total else draw.choice(sorted(targets))
         if name != "driver":
             targets[name]()
         else:

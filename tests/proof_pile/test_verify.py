@@ -164,11 +164,11 @@ def test_shard_of_another_token_type_is_found(small_build: Path) -> None:
     assert any("holds int32, but mixture.json says uint16" in problem for problem in verify(small_build))
 
 
-def test_exact_copies_of_a_kept_text_may_stand_among_the_removed(small_build: Path) -> None:
-    """Texts without a name are named by what they hold: all copies have one id, and one of them stays."""
+def test_documents_that_share_the_id_of_a_kept_one_may_stand_among_the_removed(small_build: Path) -> None:
+    """Copies without a name, and documents of one name, have one id, and one of them stays."""
     kept = pq.read_table(small_build / "data/papers/train.documents.parquet")["id"][0].as_py()
     path = small_build / "removed.parquet"
-    for reason, problems in (("exact-duplicate", 0), ("near-duplicate", 1)):
+    for reason, problems in (("exact-duplicate", 0), ("same-name", 0), ("near-duplicate", 1)):
         columns = {"id": pa.array([bytes.fromhex(kept)], pa.binary(16)), "source": ["papers"], "name": [""]}
         pq.write_table(pa.table({**columns, "reason": [reason], "evidence": ["{}"]}), path)
         bless(small_build)

@@ -69,7 +69,11 @@ def sentencepiece_merges(model: SentencePieceModel) -> MergeTable | None:
     symbols = dict(ids)
     for character in sorted({character for text in ids for character in text}):
         symbols.setdefault(character, len(model.pieces) + len(symbols) - len(ids))
-    _, ranks = np.unique(-np.array([piece.score for piece in model.pieces], np.float64), return_inverse=True)
+    scores = np.array([piece.score for piece in model.pieces], np.float64)
+    own = scores[list(ids.values())]
+    if np.isnan(own).any() or len(set(np.signbit(own[own == 0]).tolist())) == 2:
+        return None  # 0.2.3 puts 0.0 before -0.0, where a comparison of numbers finds them equal
+    _, ranks = np.unique(-scores, return_inverse=True)
     rank_of = ranks.tolist()
     keys: list[int] = []
     values: list[int] = []

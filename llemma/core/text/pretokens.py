@@ -177,14 +177,24 @@ def _byte_level_merges(model: dict[str, Any]) -> MergeTable | None:
         first_ids[byte] = vocabulary.get(character, -1)
     if (first_ids < 0).any():
         return None
-    keys, values = [], []
+    merges: dict[int, int] = {}
     for rank, merge in enumerate(model["merges"]):
         left, right = merge.split(" ") if isinstance(merge, str) else merge
-        keys.append((vocabulary[left] << 32 | vocabulary[right]) + 1)
-        values.append(rank << 32 | vocabulary[left + right])
-    pairs = hash_table(np.array(keys, np.uint64), np.array(values, np.int64))
+        # Of a merge that is listed twice the library keeps the later place.
+        merges[(vocabulary[left] << 32 | vocabulary[right]) + 1] = rank << 32 | vocabulary[left + right]
+    pairs = hash_table(np.array(list(merges), np.uint64), np.array(list(merges.values()), np.int64))
     num_ids = max(vocabulary.values()) + 1
     return MergeTable(by_bytes=True, first_ids=first_ids, byte_ids=first_ids, num_ids=num_ids, pairs=pairs)
+
+
+def byte_level_texts(model: dict[str, Any]) -> list[str]:
+    """Every entry of a byte-level vocabulary that is text, in rows, in the order of the vocabulary."""
+    alphabet = byte_characters()
+    entries = []
+    for text in model["vocab"]:
+        if all(character in alphabet for character in text):
+            entries.append(bytes(alphabet[character] for character in text).decode("utf-8", "ignore"))
+    return ["".join(entries[start : start + 100]) for start in range(0, len(entries), 100)]
 
 
 def _whole_tokens(model: dict[str, Any], merges: MergeTable) -> list[tuple[bytes, int]]:

@@ -1,12 +1,13 @@
 """Tokenizers as the library sees them: text to ids without any control id, and one id that ends a document.
 
-    load_tokenizer(path, eod=None) -> Tokenizer     path: *.model, tokenizer.json, or a folder that holds either
+    load_tokenizer(path, eod=None, native=True) -> Tokenizer
+                                        path: *.model, tokenizer.json, or a folder that holds either
 
 What stands in a text stays text: a literal `</s>` never becomes the control id of that name, in either kind of
 tokenizer.  No beginning-of-document id is added.
 
 Text is encoded in machine code of our own (pieces.py) where the vocabulary allows it and its ids pass a proof against
-the library's; elsewhere by the library itself.  `engine` says which.
+the library's; elsewhere, and where native=False asks for it, by the library itself.  `engine` says which.
 """
 
 from __future__ import annotations
@@ -14,8 +15,9 @@ from __future__ import annotations
 import itertools
 import json
 import os
+import re
 from collections.abc import Callable, Sequence
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -69,7 +71,7 @@ class Tokenizer(Protocol):
         """Text of ids; control ids give nothing."""
 
 
-def load_tokenizer(path: str | Path, eod: str | int | None = None) -> Tokenizer:
+def load_tokenizer(path: str | Path, eod: str | int | None = None, *, native: bool = True) -> Tokenizer:
     """The tokenizer of a `.model` file, a `tokenizer.json`, or a folder that holds either (the `.model` first).
 
     `eod` names the token, or gives the id, that ends each document; only a SentencePiece vocabulary whose end of
@@ -77,8 +79,8 @@ def load_tokenizer(path: str | Path, eod: str | int | None = None) -> Tokenizer:
     """
     file = tokenizer_file(path)
     if file.suffix == ".model":
-        return SentencePieceTokenizer(file, eod)
-    return HuggingFaceTokenizer(file, eod)
+        return SentencePieceTokenizer(file, eod, native=native)
+    return HuggingFaceTokenizer(file, eod, native=native)
 
 
 def tokenizer_file(path: str | Path) -> Path:
@@ -101,9 +103,11 @@ class SentencePieceTokenizer:
 
     kind = "sentencepiece"
 
-    def __init__(self, path: Path, eod: str | int | None) -> None:
+    def __init__(self, path: Path, eod: str | int | None, *, native: bool = True) -> None:
         self.path = path
         data = read_bounded(path, MAX_MODEL_BYTES, "a SentencePiece model")
+        _refuse_tiktoken(data, path)
+        self._may_be_native = native
         self.model = parse_sentencepiece_model(data, str(path))
         self._processor = _sentencepiece_processor(data, path)
         self._eod = eod
@@ -149,12 +153,12 @@ class SentencePieceTokenizer:
         return text
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return SentencePieceTokenizer, (self.path, self._eod)
+        return partial(SentencePieceTokenizer, native=self._may_be_native), (self.path, self._eod)
 
     @cached_property
     def _native(self) -> PieceEncoder | None:
         """The fast encoder, if the vocabulary allows it and its ids are SentencePiece's on the probe texts."""
-        if not self.model.is_plain_bpe or not self.model.byte_fallback:
+        if not self._may_be_native or not self.model.is_plain_bpe or not self.model.byte_fallback:
             return None
         from llemma.core.text.pieces import sentencepiece_encoder
 
@@ -173,8 +177,9 @@ class HuggingFaceTokenizer:
 
     kind = "huggingface"
 
-    def __init__(self, path: Path, eod: str | int | None) -> None:
+    def __init__(self, path: Path, eod: str | int | None, *, native: bool = True) -> None:
         self.path = path
+        self._may_be_native = native
         value = _read_tokenizer_json(path)
         self._decoder = _huggingface_engine(value, path)  # first: it refuses what is of a wrong type anywhere
         self._eod = eod
@@ -228,16 +233,17 @@ class HuggingFaceTokenizer:
     @cached_property
     def _native(self) -> ByteLevelEncoder | None:
         """The fast encoder, if the file is of a kind known here and its ids are the library's on the probe texts."""
-        if not isinstance(self._value["model"].get("merges"), list):
+        if not self._may_be_native or not isinstance(self._value["model"].get("merges"), list):
             return None
-        from llemma.core.text.pretokens import byte_level_encoder
+        from llemma.core.text.pretokens import byte_level_encoder, byte_level_texts
 
         native = byte_level_encoder(self._value, self.encode_batch_reference)
         if native is None:
             return None
         added = [token["content"] for token in self._value.get("added_tokens") or []]
         company = [f"{left}{text}{right}" for text in added[:300] for left in ("", "x ") for right in ("", " x", text)]
-        return native if _is_proven(native, self.encode_batch_reference, company) else None
+        texts = [*byte_level_texts(self._value["model"]), *company]
+        return native if _is_proven(native, self.encode_batch_reference, texts) else None
 
     def decode(self, ids: Sequence[int]) -> str:
         """Text of ids; control ids give nothing."""
@@ -245,7 +251,7 @@ class HuggingFaceTokenizer:
         return text
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return HuggingFaceTokenizer, (self.path, self._eod)
+        return partial(HuggingFaceTokenizer, native=self._may_be_native), (self.path, self._eod)
 
     def _refuse_renumbered(self, vocabulary: dict[str, int]) -> None:
         """Raises DamagedFileError if the library gives a token another id than the file: it renumbers after a gap."""
@@ -257,13 +263,15 @@ class HuggingFaceTokenizer:
                 )
 
     def _refuse_reachable(self, control: dict[str, int]) -> None:
-        """Raises InputError if some text still becomes the end of a document."""
+        """Raises InputError if some text still becomes a control id, that of unknown text apart."""
         for text in control:
-            if self.eod_id in self.encode(f"a {text} b{text}"):
-                raise InputError(
-                    f"{self.path}: a text that holds '{text}' becomes the id {self.eod_id}, which is to end documents: "
-                    "name another end-of-document token"
-                )
+            for number in {control[text], self.eod_id} - {self.unk_id}:
+                if any(number in self.encode(literal) for literal in (text, f"a {text} b{text}")):
+                    remedy = "name another end-of-document token" if number == self.eod_id else "use another tokenizer"
+                    role = "is to end documents" if number == self.eod_id else "is a control token"
+                    raise InputError(
+                        f"{self.path}: a text that holds '{text}' becomes the id {number}, which {role}: {remedy}"
+                    )
 
 
 def vocabulary_texts(model: SentencePieceModel) -> list[str]:
@@ -304,6 +312,15 @@ def _encode_texts_of_buffer(
     tokens = np.concatenate(parts) if parts else np.zeros(0, np.int32)
     lengths = np.array([len(ids) + len(end) for ids in rows], np.int64)
     return EncodedBatch(tokens=tokens.astype(dtype), lengths=lengths)
+
+
+def _refuse_tiktoken(data: bytes, path: Path) -> None:
+    """Raises InputError for a vocabulary of tiktoken: base64 of a token, a space and its rank on each line."""
+    if re.match(rb"[A-Za-z0-9+/]+={0,2} [0-9]+\r?\n[A-Za-z0-9+/]+={0,2} [0-9]+\r?\n", data[:4096]):
+        raise InputError(
+            f"{path}: this is a vocabulary of tiktoken (Llama 3's tokenizer.model is one), which tells neither how "
+            "text is cut nor its special tokens: give the tokenizer.json that is published beside it"
+        )
 
 
 def _sentencepiece_processor(data: bytes, path: Path) -> Any:

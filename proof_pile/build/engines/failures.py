@@ -14,7 +14,7 @@ from typing import Any
 from llemma.core.commands import describe_os_error
 from llemma.core.errors import LlemmaError, WorkError
 from llemma.core.logging import get_logger
-from llemma.core.steps import ChangedInputError, StepDirectory
+from llemma.core.steps import ChangedInputError, LostFolderError, StepDirectory
 
 log = get_logger(__name__)
 MAX_SHOWN = 5
@@ -90,8 +90,8 @@ def job_label(directory: StepDirectory, number: int) -> str:
 def failure_of(error: BaseException) -> Failure:
     """What an exception that ended a task says."""
     if isinstance(error, LlemmaError):
-        changed = isinstance(error, ChangedInputError)
-        return Failure(message=str(error), exit_code=error.exit_code, inputs_changed=changed)
+        changed, lost = isinstance(error, ChangedInputError), isinstance(error, LostFolderError)
+        return Failure(message=str(error), exit_code=error.exit_code, inputs_changed=changed, may_pass=lost)
     if isinstance(error, OSError):
         if error.errno is None and _FULL_DISK_WORDS.search(str(error)):  # numpy's tofile keeps the number to itself
             error = OSError(errno.ENOSPC, "")

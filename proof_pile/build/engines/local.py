@@ -62,7 +62,9 @@ class LocalEngine:
         straggler_s: float = STRAGGLER_S,
     ) -> None:
         self.workers = workers
-        self._budget = memory or int(BUDGET_SHARE * available_bytes())
+        # Where hardly anything is free, the work is tried all the same; 0: it is not known, and nothing is watched.
+        room = available_bytes()
+        self._budget = memory or (max(MIN_WORKER_BYTES, int(BUDGET_SHARE * room)) if room else 0)
         self._retries = retries
         self._in_process = in_process
         self._straggler_s = straggler_s

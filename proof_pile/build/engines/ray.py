@@ -35,6 +35,7 @@ IN_FLIGHT = 2
 WAIT_S = 0.5
 CONNECT_S = 10.0
 START_S = 120.0
+MAX_MESSAGE = 400
 OBJECT_STORE_BYTES = 100 << 20  # of a local cluster: answers are a few hundred bytes, and Ray wants 75 MB
 _ENVIRONMENT = {
     "RAY_USAGE_STATS_ENABLED": "0",  # Ray would tell its makers of each run
@@ -95,11 +96,11 @@ class RayEngine:
                 **({} if self._address else local),
             )
         except (ConnectionError, TimeoutError, RuntimeError, ValueError) as error:
-            first = (str(error).strip() or type(error).__name__).splitlines()[0]
+            why = " ".join(str(error).split())[:MAX_MESSAGE] or type(error).__name__  # versions stand on several lines
             raise InputError(
-                f"no Ray cluster could be reached at {self._address}: {first}"
+                f"no Ray cluster could be joined at {self._address}: {why}"
                 if self._address
-                else f"Ray could not be started on this machine: {first}"
+                else f"Ray could not be started on this machine: {why}"
             ) from None
         if threading.current_thread() is threading.main_thread():
             signal.signal(signal.SIGTERM, handler)  # Ray puts one of its own in its place

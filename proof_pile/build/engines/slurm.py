@@ -42,6 +42,7 @@ POLL_SHARE = 0.05  # of the time that the stage has taken so far
 VISIBLE_S = 30.0  # how long a file made on a node may take to be seen here
 PATIENCE_S = 900.0  # how long Slurm may be silent
 CANCEL_S = 40.0  # Slurm kills what does not end within 30 s
+WAITING_S = 120.0  # after so long without any job at work a person is told why they wait
 _HINTS = {
     "TIMEOUT": ": give it more with --slurm-time, or make 'shard_bytes' smaller",
     "OUT_OF_MEMORY": ": give it more with --slurm-mem, or make 'shard_bytes' smaller",
@@ -80,6 +81,8 @@ class SlurmEngine:
         self._adopted: dict[Place, Submission] = {}
         self._silent_since: float | None = None
         self._has_jobs = False
+        self._idle_since: float | None = None
+        self._told_reasons: set[str] = set()
 
     def __enter__(self) -> SlurmEngine:
         commands.check_commands()
@@ -128,6 +131,7 @@ class SlurmEngine:
             states = self._ask(lambda: commands.element_states(self._name))
             if states is not None:
                 self._look(batch, elements, states)
+                self._note_waiting([states[place] for place in elements if place in states])
                 all_run = all(element.is_running for element in elements.values())
                 straggler = batch.straggler() if all_run else None
                 if straggler is not None and straggler not in twice:
@@ -257,6 +261,17 @@ class SlurmEngine:
             else:
                 batch.failed(job, Failure(message=f"{message}\n{tail}" if tail else message, may_pass=True))
         return True
+
+    def _note_waiting(self, states: Sequence[ElementState]) -> None:
+        """Says why Slurm lets all jobs wait, where it does so for long: some reasons pass, others never do."""
+        reasons = {state.reason for state in states}
+        if not states or any(state.state != "PENDING" for state in states):
+            self._idle_since = None
+        elif self._idle_since is None:
+            self._idle_since = time.monotonic()
+        elif time.monotonic() - self._idle_since > WAITING_S and reasons - self._told_reasons:
+            self._told_reasons |= reasons
+            log.warning("Slurm has all %d jobs wait, and says why: %s", len(states), ", ".join(sorted(reasons)))
 
     def _pause(self, elapsed_s: float) -> float:
         if self._options.poll_s is not None:

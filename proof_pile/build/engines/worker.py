@@ -61,8 +61,9 @@ class Worker:
         self._process.join()
         code = self._process.exitcode or 0
         how = f"was killed by signal {-code} ({signal.Signals(-code).name})" if code < 0 else f"ended with code {code}"
-        hint = ": often a lack of memory: use fewer --workers" if code == -signal.SIGKILL else ""
-        return Failure(message=f"its worker {how}{hint}", may_pass=True)
+        is_kill = code == -signal.SIGKILL  # by the kernel, nearly always, which has no memory left
+        hint = ": often a lack of memory: use fewer --workers, or a smaller 'shard_bytes'" if is_kill else ""
+        return Failure(message=f"its worker {how}{hint}", may_pass=True, needs_memory=is_kill)
 
     def stop(self) -> None:
         """Ends the process and waits until it has."""

@@ -17,6 +17,7 @@ STAGES: tuple[Stage, ...] = (
 
 
 def check_inputs(build: Build) -> None:
-    """Raises InputError where input is missing or benchmark texts are none, before anything is done."""
+    """Raises InputError where input is missing or benchmark texts or earlier builds are none, before all else."""
     reading.STAGES[0].plan(build)
+    duplicates.check_against(build)
     contamination.check_benchmark_files(build)

@@ -50,10 +50,31 @@ def file_groups(files: Sequence[DocumentsFile]) -> list[list[int]]:
     return groups
 
 
-def describe_near(build: Build) -> str:
-    """The banding and the chance to find pairs by similarity, for plan and datasheet."""
-    near = build.recipe.deduplicate.near
-    return near.banding.describe(near.threshold) if near else "left in"
+def describe_duplicates(build: Build) -> dict[str, str]:
+    """How each kind of duplicate is found and which document stays, a line each, for the datasheet."""
+    config = build.recipe.deduplicate
+    stays = (
+        "the document of the source named first in the recipe, there the longest, then the one with the smallest id, "
+        "then the first in the input"
+    )
+    if config.against:
+        earlier = ", ".join(dict.fromkeys(group["build"] for group in _earlier(build)[1]))
+        stays = f"what stands in an earlier build ({earlier}), else {stays}"
+    lines = {
+        "same names": "documents of a source with the same name and other texts: the longest stays, then the first",
+        "exact duplicates": "left in",
+        "near-duplicates": "left in",
+    }
+    if config.exact:
+        lines["exact duplicates"] = f"by content (half of its SHA-256), over all sources; of equal texts stays {stays}"
+    if config.near:
+        near = config.near
+        lines["near-duplicates"] = (
+            f"MinHash over shingles of {near.ngram} words, Jaccard similarity of {near.threshold:g} or more, over all "
+            f"sources: {near.banding.describe(near.threshold)}; pairs whose estimate leaves room for doubt are counted "
+            f"from their texts; of a cluster stays {stays}"
+        )
+    return lines
 
 
 def _plan_fingerprints(build: Build) -> Sequence[StepTasks]:

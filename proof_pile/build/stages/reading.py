@@ -13,15 +13,11 @@ def _plan_reading(build: Build) -> Sequence[StepTasks]:
 
 
 def _check_reading(build: Build) -> None:
-    """Refuses a source without a document (its share of the mixture could not be drawn) or with a name for several."""
-    from proof_pile.build.same_names import same_names
-
+    """Refuses a source without a document (its share of the mixture could not be drawn)."""
     problems: list[str] = []
     for name, records in build.by_source("read"):
         counts = sum_counts(records)
         if counts.get("documents", 0):
-            paths = [record.output("documents.parquet").path for record in records]
-            problems += filter(None, [same_names(name, paths, copies_go=build.recipe.deduplicate.exact)])
             continue
         if not counts.get("read", 0):
             quarantined = int(counts.get("quarantined", 0))

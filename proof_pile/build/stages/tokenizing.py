@@ -39,9 +39,9 @@ def shuffle_seed(build: Build) -> int | None:
 
 def _plan_tokenizing(build: Build) -> Sequence[StepTasks]:
     tokenizer = tokenizer_input(build)
-    step = make_step(
-        "tokenize", "proof_pile.tokenize.encode", eod=build.recipe.tokenizer.eod, shuffle_seed=shuffle_seed(build)
-    )
+    config = build.recipe.tokenizer
+    params = {"eod": config.eod, "engine": config.engine, "shuffle_seed": shuffle_seed(build)}
+    step = make_step("tokenize", "proof_pile.tokenize.encode", **params)
     tasks = [
         Task(
             inputs=(record.output("documents.parquet").as_input(), tokenizer),

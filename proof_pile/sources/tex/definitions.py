@@ -66,9 +66,9 @@ _NEWCOMMAND, _RENEWCOMMAND, _PROVIDE, _DEF, _GDEF, _LET, _MATHOP, _NEWENV, _RENE
     names.NEWENV, names.RENEWENV, names.PAIRED, names.NEWIF, names.XPARSE)  # fmt: skip
 _PROGRAM, _IF, _EXPANDAFTER, _CSNAME, _VERB, _VERB_LANGUAGE, _BEGIN = (
     names.PROGRAM, names.IF, names.EXPANDAFTER, names.CSNAME, names.VERB, names.VERB_LANGUAGE, names.BEGIN)  # fmt: skip
-_AUTHOR, _BOXMARK, _IFTRUE, _IFFALSE, _SKIP1, _SKIP2, _ENDINPUT = (
+_AUTHOR, _BOXMARK, _IFTRUE, _IFFALSE, _SKIP1, _SKIP2, _ENDINPUT, _DROP0 = (
     names.AUTHOR, names.BOXMARK, names.IFTRUE, names.IFFALSE, names.DEFSKIP1, names.DEFSKIP2,
-    names.ENDINPUT)  # fmt: skip
+    names.ENDINPUT, names.DROP0)  # fmt: skip
 _ENV_VERBATIM, _ENV_COMMENT, _ENV_DRAWING, _INPUT, _FI = (
     names.ENV_VERBATIM, names.ENV_COMMENT, names.ENV_DRAWING, names.INPUT, names.FI)  # fmt: skip
 _TEXT_OPERATOR = np.frombuffer(b"\\operatorname", np.uint8)
@@ -195,7 +195,7 @@ def _may_define(mem, code, definer, in_package, name, name_end):  # type: ignore
     if in_package:
         return code == 0 or code >= _MACRO
     if code >= _MACRO or code < _KEPT:
-        return not is_definer(code) and not (_IFTRUE <= code <= _FI)
+        return not is_definer(code) and not (_IFTRUE <= code <= _FI) and code != _DROP0
     if code == _AUTHOR or code == _BOXMARK:
         return definer != _RENEWCOMMAND
     return False

@@ -3,23 +3,26 @@ r"""What of a paper's text is kept: the recipe's policies, applied to the marks 
 from __future__ import annotations
 
 import re
+from bisect import bisect_right
 from dataclasses import dataclass
 from itertools import pairwise
 
 from proof_pile.sources.tex import names
+from proof_pile.sources.tex.braces import Groups
 from proof_pile.sources.tex.config import TexConfig
 from proof_pile.sources.tex.expansion import Expanded
-from proof_pile.sources.tex.project import group_end
 
 _REFERENCES = re.compile(
-    rb"(?:\\\w+\s*|[\s{}])*(?:references?(?: cited)?|bibliograph\w+|literature(?: cited)?|works cited|literatur|"
+    rb"(?:\\\w+|[\s{}])*(?:references?(?: cited)?|bibliograph\w+|literature(?: cited)?|works cited|literatur|"
     rb"bibliograf\w+)[\s.:{}]*",
     re.IGNORECASE,
 )
-_THANKS = re.compile(rb"(?:\\\w+\s*|[\s{}])*acknowled\w+[\s.:{}]*", re.IGNORECASE)
+_THANKS = re.compile(rb"(?:\\\w+|[\s{}])*acknowled\w+[\s.:{}]*", re.IGNORECASE)
 _YEAR = re.compile(rb"\b(?:18|19|20)\d\d\b")
 _ENTRY = re.compile(rb"\\(?:bib)?item\b|^\s*(?:\[\w{1,12}\]|\\noindent|\\hang|\d{1,3}\.\s)", re.MULTILINE)
 _MAX_CUTS = 200_000
+_MAX_CLOSINGS = 1000  # ends of environments that are compared with one beginning
+_MAX_ABSTRACTS = 20
 _COMMANDS = {
     names.AUTHOR: 9,
     names.BIBLIOGRAPHY: 1,
@@ -40,6 +43,7 @@ class Body:
 def apply(expanded: Expanded, config: TexConfig) -> Body:
     """The text of a paper by the policies of the recipe: title and abstract first where they stood in the preamble."""
     text, marks = expanded.text, expanded.marks.tolist()
+    groups = Groups(text)
     begin = next((m for m in marks if m[0] == names.ENV_DOCUMENT), None)
     end = next((m for m in marks if m[0] == -names.ENV_DOCUMENT and (begin is None or m[1] > begin[1])), None)
     body_start = begin[2] if begin else 0
@@ -47,11 +51,11 @@ def apply(expanded: Expanded, config: TexConfig) -> Body:
     head: list[bytes] = []
     preamble = [m for m in marks if begin is not None and m[2] <= begin[1]]
     body = [m for m in marks if body_start <= m[1] < body_end]
-    title = _title(text, preamble, body_start) or _title(text, body, body_end)
+    title = _title(groups, preamble, body_start) or _title(groups, body, body_end)
     has_abstract = any(m[0] in (names.ENV_ABSTRACT, names.ABSTRACT) for m in (*preamble, *body))
     if begin is not None:
-        head = _preamble_parts(text, preamble, config, title, any(m[0] == names.TITLE for m in body))
-    cuts = _cuts(text, body, body_end, config)
+        head = _preamble_parts(groups, preamble, config, title, any(m[0] == names.TITLE for m in body))
+    cuts = _cuts(groups, body, body_end, config)
     pieces = _without(text, body_start, body_end, cuts)
     joined = b"\n\n".join([*(part.strip() for part in head), pieces.strip(), b""])[:-1]
     shown = " ".join(title.decode("utf-8", "replace").split())[:500] if title else ""
@@ -68,8 +72,9 @@ def _skip_space(text: bytes, position: int) -> int:
     return position
 
 
-def _arguments_end(text: bytes, position: int, max_groups: int) -> int:
+def _arguments_end(groups: Groups, position: int, max_groups: int) -> int:
     """The position after a star, optional arguments and groups that follow a command directly."""
+    text = groups.text
     if text[position : position + 1] == b"*":
         position += 1
     num_groups = 0
@@ -81,7 +86,7 @@ def _arguments_end(text: bytes, position: int, max_groups: int) -> int:
                 break
             position = close + 1
             continue
-        stop = group_end(text, after)
+        stop = groups.end(after)
         if stop is None:
             break
         num_groups += 1
@@ -89,79 +94,88 @@ def _arguments_end(text: bytes, position: int, max_groups: int) -> int:
     return position
 
 
-def _argument(text: bytes, position: int) -> bytes | None:
+def _argument(groups: Groups, position: int) -> bytes | None:
     """The first group after a command and its optional arguments."""
+    text = groups.text
     position = _skip_space(text, position)
     while text[position : position + 1] == b"[":
         close = text.find(b"]", position, position + 500)
         if close < 0:
             return None
         position = _skip_space(text, close + 1)
-    stop = group_end(text, position)
+    stop = groups.end(position)
     return text[position + 1 : stop - 1] if stop is not None else None
 
 
-def _title(text: bytes, marks: list[list[int]], limit: int) -> bytes | None:
+def _title(groups: Groups, marks: list[list[int]], limit: int) -> bytes | None:
+    text = groups.text
     for code, start, stop in marks:
         if code == names.TITLE and stop <= limit:
-            inner = _argument(text, stop)
+            inner = _argument(groups, stop)
             if inner is not None and inner.strip():
                 inside = [[c, a, b] for c, a, b in marks if c == names.AUTHOR and start < a]
                 first = text.index(inner, stop)
                 return _without(
-                    text, first, first + len(inner), _command_cuts(text, inside, first + len(inner))
+                    text, first, first + len(inner), _command_cuts(groups, inside, first + len(inner))
                 ).strip()
     return None
 
 
 def _preamble_parts(
-    text: bytes, marks: list[list[int]], config: TexConfig, title: bytes | None, in_body: bool
+    groups: Groups, marks: list[list[int]], config: TexConfig, title: bytes | None, in_body: bool
 ) -> list[bytes]:
     """Title and abstract where they stand before the document begins."""
+    text = groups.text
     head = []
     if title and not in_body and config.front != "drop":
         head.append(b"\\title{" + title + b"}")
     if config.front == "keep":
         for code, start, stop in marks:
             if code == names.AUTHOR:
-                head.append(text[start : _arguments_end(text, stop, 9)].strip())
+                head.append(text[start : _arguments_end(groups, stop, 9)].strip())
+    num_abstracts = 0
     for number, (code, start, stop) in enumerate(marks):
+        num_abstracts += code in (names.ENV_ABSTRACT, names.ABSTRACT)
+        if num_abstracts > _MAX_ABSTRACTS:
+            break
         if code == names.ENV_ABSTRACT:
             close = next((m for m in marks[number:] if m[0] == -names.ENV_ABSTRACT), None)
             if close is not None:
                 head.append(text[start : close[2]])
         elif code == names.ABSTRACT:
-            inner = _abstract(text, stop)
+            inner = _abstract(groups, stop)
             if inner is not None:
                 head.append(inner[0])
     return head
 
 
-def _abstract(text: bytes, position: int) -> tuple[bytes, int] | None:
+def _abstract(groups: Groups, position: int) -> tuple[bytes, int] | None:
     r"""\abstract{...} as an environment (of one group or, in astronomy, five), and the position after it."""
-    stop = _arguments_end(text, position, 5)
+    text = groups.text
+    stop = _arguments_end(groups, position, 5)
     start = _skip_space(text, position)
-    groups = []
-    while start < stop and (close := group_end(text, start)) is not None:
+    parts = []
+    while start < stop and (close := groups.end(start)) is not None:
         inner = text[start + 1 : close - 1].strip()
         if inner:
-            groups.append(inner)
+            parts.append(inner)
         start = close
-    if not groups:
+    if not parts:
         return None
-    return b"\\begin{abstract}\n" + b"\n".join(groups) + b"\n\\end{abstract}", stop
+    return b"\\begin{abstract}\n" + b"\n".join(parts) + b"\n\\end{abstract}", stop
 
 
-def _command_cuts(text: bytes, marks: list[list[int]], limit: int) -> list[tuple[int, int, bytes]]:
+def _command_cuts(groups: Groups, marks: list[list[int]], limit: int) -> list[tuple[int, int, bytes]]:
     return [
-        (start, min(_arguments_end(text, stop, _COMMANDS[code]), limit), b"")
+        (start, min(_arguments_end(groups, stop, _COMMANDS[code]), limit), b"")
         for code, start, stop in marks
         if stop <= limit
     ]
 
 
-def _cuts(text: bytes, marks: list[list[int]], limit: int, config: TexConfig) -> list[tuple[int, int, bytes]]:
+def _cuts(groups: Groups, marks: list[list[int]], limit: int, config: TexConfig) -> list[tuple[int, int, bytes]]:
     """What is cut from the body: first and last position and what stands there instead, in order."""
+    text = groups.text
     cuts: list[tuple[int, int, bytes]] = []
     position = 0
     drop_references = config.bibliography == "drop"
@@ -192,24 +206,23 @@ def _cuts(text: bytes, marks: list[list[int]], limit: int, config: TexConfig) ->
                 continue
         elif code == names.BIBLIOGRAPHY:
             if drop_references:
-                after = _arguments_end(text, stop, 1)
+                after = _arguments_end(groups, stop, 1)
         elif code in _COMMANDS:
             if code != names.AUTHOR or config.front != "keep":
-                after = _arguments_end(text, stop, _COMMANDS[code]) if num_unclosed < 50 else stop
-                num_unclosed += after == stop
+                after = _arguments_end(groups, stop, _COMMANDS[code])
         elif code == names.TITLE and config.front == "drop":
-            after = _arguments_end(text, stop, 1)
+            after = _arguments_end(groups, stop, 1)
         elif code == names.ABSTRACT:
-            found = _abstract(text, stop)
+            found = _abstract(groups, stop)
             if found is not None:
                 instead, after = found
         elif code in (names.APPENDIX, names.ENV_APPENDIX) and config.appendix == "cut":
             cuts.append((start, limit, b""))
             break
         elif code == names.BOXMARK and config.drawings == "drop":
-            after = _arguments_end(text, stop, 1)
+            after = _arguments_end(groups, stop, 1)
         elif code == names.SECTION:
-            after = _section_cut(text, marks, number, stop, following.get(number, limit), config)
+            after = _section_cut(groups, marks, number, stop, following.get(number, limit), config)
         if after > start:
             cuts.append((start, min(after, limit), instead))
             position = after
@@ -221,15 +234,19 @@ def _environment_end(text: bytes, marks: list[list[int]], closing: list[int], nu
     _, start, stop = marks[number]
     name = text[text.find(b"{", start, stop) : stop]
     name = name[: name.find(b"}") + 1]
-    for index in closing:
-        if index > number and text[marks[index][1] : marks[index][2]].endswith(name):
+    first = bisect_right(closing, number)
+    for index in closing[first : first + _MAX_CLOSINGS]:
+        if text[marks[index][1] : marks[index][2]].endswith(name):
             return int(marks[index][2])
     return -1
 
 
-def _section_cut(text: bytes, marks: list[list[int]], number: int, stop: int, following: int, config: TexConfig) -> int:
+def _section_cut(
+    groups: Groups, marks: list[list[int]], number: int, stop: int, following: int, config: TexConfig
+) -> int:
     """Where a section ends that the recipe does not want (references, acknowledgements), -1 for all others."""
-    argument_end = _arguments_end(text, stop, 1)
+    text = groups.text
+    argument_end = _arguments_end(groups, stop, 1)
     heading = text[stop:argument_end]
     heading = heading[heading.find(b"{") :][:80]
     if config.acknowledgements == "drop" and _THANKS.fullmatch(heading):

@@ -14,6 +14,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from proof_pile.sources.tex import names, surface
+from proof_pile.sources.tex.braces import Groups
 from proof_pile.sources.tex.surface import Surface
 
 TEX = (".tex", ".ltx", ".latex")
@@ -21,6 +22,7 @@ PACKAGES = (".sty", ".cls")
 READ_IN = (".bbl", ".tikz", ".pgf", ".inc", ".mac", ".macros", ".def")
 README = ("00readme.xxx", "00readme.json")
 MAX_INPUTS = 5000  # chosen by us: files read into one document; a book has some hundred
+MAX_PAPER_INPUTS = 50_000  # in all documents of a paper together
 MAX_INPUT_DEPTH = 20
 MAX_PACKAGE_BYTES = 1_000_000
 _USUAL = frozenset({"main", "ms", "paper", "article", "root"})
@@ -57,6 +59,8 @@ class Project:
     binary: list[str] = field(default_factory=list)
     top: tuple[str, ...] = ()
     ignored: frozenset[str] = frozenset()
+    has_packages: bool = False
+    inputs_left: int = MAX_PAPER_INPUTS
 
 
 @dataclass(slots=True)
@@ -155,7 +159,7 @@ def load(raw: Mapping[str, bytes]) -> Project:
     for path, data in sorted(raw.items()):
         if path.lower() in README or path in ignored:
             continue
-        found = decode(data, declared)
+        found = decode(_linked(raw, path, data), declared)
         if found is None:
             project.binary.append(path)
             continue
@@ -165,6 +169,7 @@ def load(raw: Mapping[str, bytes]) -> Project:
         package = path.lower().endswith(PACKAGES)
         if package and (len(data) > MAX_PACKAGE_BYTES or _stem(path) in _PUBLIC.split()):
             continue
+        project.has_packages = project.has_packages or package
         project.files[path] = surface.clean(data, package=package)
         if project.files[path].defines_verbatim:
             declaring.append(surface.verbatim_of(data))
@@ -178,6 +183,14 @@ def load(raw: Mapping[str, bytes]) -> Project:
     return project
 
 
+def _linked(raw: Mapping[str, bytes], path: str, data: bytes) -> bytes:
+    """What a link points to where git, or an archive, wrote it as a file that holds nothing but the other's path."""
+    if len(data) > 200 or b"/" not in data or not data.strip() or b"\\" in data or b"\n" in data.strip():
+        return data
+    target = posixpath.normpath(posixpath.join(posixpath.dirname(path), data.strip().decode("utf-8", "replace")))
+    return raw.get(target, data)
+
+
 def _stem(path: str) -> str:
     return posixpath.basename(path).rsplit(".", 1)[0]
 
@@ -187,6 +200,8 @@ def documents(project: Project) -> list[str]:
     files = {path: file for path, file in project.files.items() if not path.lower().endswith((*PACKAGES, ".bbl"))}
     begun = [p for p, f in files.items() if f.has(names.CLASS) or f.has(names.ENV_DOCUMENT)]
     candidates = begun or [p for p, f in files.items() if f.section >= 0]
+    if len(candidates) < 2:
+        return candidates
 
     def rank(path: str) -> tuple[bool, bool, bool, bool, int, str]:
         file = files[path]
@@ -195,24 +210,32 @@ def documents(project: Project) -> list[str]:
         return path in project.top, not part, begins, _stem(path).lower() in _USUAL, len(file.text), path
 
     ranked = sorted(candidates, key=rank, reverse=True)
-    readers: dict[str, list[str]] = {}
-    begins: set[str] = set()
-    for path in ranked:
-        reached = _reach(project, path)
-        if any(other in files and files[other].has(names.ENV_DOCUMENT) for other in (path, *reached)):
-            begins.add(path)
-        for other in reached - {path}:
-            readers.setdefault(other, []).append(path)
+    readings = _readings(project)
+    loops = _loops(readings)
+    number = {path: n for n, loop in enumerate(loops) for path in loop}
+    wanted = set(ranked)
+    read = [False] * len(loops)  # by a candidate that they do not read in turn
+    begins = [False] * len(loops)  # or what they read in does
+    for n, loop in enumerate(loops):  # what is read in stands before what reads it
+        begins[n] = any(path in files and files[path].has(names.ENV_DOCUMENT) for path in loop) or any(
+            begins[number[other]] for path in loop for other in readings[path]
+        )
+    for n in reversed(range(len(loops))):
+        if read[n] or not wanted.isdisjoint(loops[n]):
+            for other in {number[other] for path in loops[n] for other in readings[path]} - {n}:
+                read[other] = True
     chosen: list[str] = []
+    taken: set[int] = set()
     for path in ranked:
-        read_by = readers.get(path, [])
-        if any(other in chosen or path not in readers.get(other, ()) for other in read_by):
+        n = number[path]
+        if read[n] or n in taken:
             continue  # of files that read each other in turn, the first in rank stays
-        if begun and begins and path not in begins:
+        if begun and any(begins) and not begins[n]:
             continue  # a class, or a template, without a document
         if chosen and files[path].has(names.CLASS) and _class_name(files[path]) == "standalone":
             continue  # a picture
         chosen.append(path)
+        taken.add(n)
     return chosen
 
 
@@ -225,20 +248,66 @@ def _last_group(command: bytes) -> str:
     return command[command.rfind(b"{") + 1 : command.rfind(b"}")].decode("utf-8", "replace")
 
 
-def _reach(project: Project, path: str) -> set[str]:
-    """All files that a file reads in, directly or not; itself only in a loop."""
-    reached: set[str] = set()
-    queue = [path]
-    main = posixpath.dirname(path)
-    while queue and len(reached) < MAX_INPUTS:
-        where = queue.pop()
-        for code, begin, end in project.files[where].marks:
-            if names.INPUT <= code <= names.IF_FILE and end - begin < 1000:
-                found = _find(project.files, _input_names(project.files[where].text[begin:end], code, where, main))
-                if found is not None and found not in reached:
-                    reached.add(found)
-                    queue.append(found)
-    return reached
+def _readings(project: Project) -> dict[str, set[str]]:
+    """The files that each file reads in by itself, wherever above it the document lies that paths begin from."""
+    known: dict[tuple[str, int, bytes], set[str]] = {}
+
+    def read_by(folder: str, code: int, command: bytes) -> set[str]:
+        if (folder, code, command) not in known:
+            parts = folder.split("/")[:10]
+            above = ["/".join(parts[:depth]) for depth in range(len(parts) + 1)]
+            where = posixpath.join(folder, "x")
+            found = (_find(project.files, _input_names(command, code, where, main)) for main in above)
+            known[folder, code, command] = {other for other in found if other is not None}
+        return known[folder, code, command]
+
+    readings: dict[str, set[str]] = {}
+    for path, file in project.files.items():
+        commands = {
+            (code, file.text[begin:end])
+            for code, begin, end in file.marks
+            if names.INPUT <= code <= names.IF_FILE and end - begin < 1000
+        }
+        folder = posixpath.dirname(path)
+        readings[path] = {other for code, command in commands for other in read_by(folder, code, command)}
+    return readings
+
+
+def _loops(readings: Mapping[str, set[str]]) -> list[list[str]]:
+    """Files that read each other in, together; a loop stands after all that it reads in (Tarjan 1972, with a stack)."""
+    order: dict[str, int] = {}
+    low: dict[str, int] = {}
+    open_: list[str] = []
+    is_open: set[str] = set()
+    loops: list[list[str]] = []
+    for root in readings:
+        if root in order:
+            continue
+        work = [(root, iter(sorted(readings[root])))]
+        order[root] = low[root] = len(order)
+        open_.append(root)
+        is_open.add(root)
+        while work:
+            path, rest = work[-1]
+            other = next(rest, None)
+            if other is None:
+                work.pop()
+                if work:
+                    low[work[-1][0]] = min(low[work[-1][0]], low[path])
+                if low[path] == order[path]:
+                    loop: list[str] = []
+                    while path not in loop[-1:]:
+                        loop.append(open_.pop())
+                    is_open.difference_update(loop)
+                    loops.append(loop)
+            elif other not in order:
+                order[other] = low[other] = len(order)
+                open_.append(other)
+                is_open.add(other)
+                work.append((other, iter(sorted(readings[other]))))
+            elif other in is_open:
+                low[path] = min(low[path], order[other])
+    return loops
 
 
 _GROUP = re.compile(rb"\{([^{}]*)\}")
@@ -285,10 +354,15 @@ def assemble(project: Project, main: str, *, bbl: bool, max_bytes: int) -> Assem
     folder = posixpath.dirname(main)
     packages: list[bytes] = []
     loaded: set[str] = set()
+    searched: set[str] = set()
     budget = max_bytes
     num_inputs = 0
+    inlined = False
 
     def load_packages(where: str, depth: int) -> None:
+        if not project.has_packages or where in searched:
+            return
+        searched.add(where)
         file = project.files[where]
         for code, begin, end in file.marks:
             if code not in (names.PACKAGE, names.CLASS):
@@ -315,8 +389,9 @@ def assemble(project: Project, main: str, *, bbl: bool, max_bytes: int) -> Assem
         return resolve_text(project.files[path], path, active)
 
     def resolve_text(file: Surface, path: str, active: tuple[str, ...]) -> bytes:
-        nonlocal budget, num_inputs
+        nonlocal budget, num_inputs, inlined
         text = file.text
+        groups = Groups(text)
         start, stop = 0, len(text)
         if active:
             opened, closed = file.first(names.ENV_DOCUMENT), file.first(-names.ENV_DOCUMENT)
@@ -327,9 +402,10 @@ def assemble(project: Project, main: str, *, bbl: bool, max_bytes: int) -> Assem
             if begin < start or begin >= stop:
                 continue
             if code == names.BIBLIOGRAPHY:
-                if bbl and text.startswith((b"\\bibliography{", b"\\printbibliography"), begin):
+                if bbl and not inlined and text.startswith((b"\\bibliography{", b"\\printbibliography"), begin):
                     found = _find(project.files, [main.rsplit(".", 1)[0] + ".bbl", *_only(project.files, ".bbl")])
-                    if found is not None and found not in active:
+                    inlined = True
+                    if found is not None:
                         pieces += [text[start:begin], project.files[found].text]
                         result.used.add(found)
                         start = end
@@ -343,8 +419,9 @@ def assemble(project: Project, main: str, *, bbl: bool, max_bytes: int) -> Assem
             pieces.append(text[start:begin])
             start = end
             num_inputs += 1
+            project.inputs_left -= 1
             if code == names.IF_FILE:
-                start, branch = _file_branches(text, end, found is not None)
+                start, branch = _file_branches(groups, end, found is not None)
                 if found is None or command.startswith(b"\\IfFileExists"):
                     nested = len(active) < MAX_INPUT_DEPTH
                     pieces.append(resolve_text(surface.clean(branch), path, (*active, path)) if nested else branch)
@@ -352,7 +429,8 @@ def assemble(project: Project, main: str, *, bbl: bool, max_bytes: int) -> Assem
             if found is None:
                 result.missing.append(next(reversed(_input_names(command, code, path, "")), ""))
                 continue
-            if found in (*active, path) or len(active) >= MAX_INPUT_DEPTH or budget < 0 or num_inputs > MAX_INPUTS:
+            spent = budget < 0 or num_inputs > MAX_INPUTS or project.inputs_left < 0
+            if found in (*active, path) or len(active) >= MAX_INPUT_DEPTH or spent:
                 result.truncated = result.truncated or found not in (*active, path)
                 continue
             result.used.add(found)
@@ -375,36 +453,18 @@ def _only(files: Mapping[str, object], ending: str) -> list[str]:
     return found if len(found) == 1 else []
 
 
-def _file_branches(text: bytes, position: int, exists: bool) -> tuple[int, bytes]:
+def _file_branches(groups: Groups, position: int, exists: bool) -> tuple[int, bytes]:
     """The position after the two groups that follow \\IfFileExists, and the one of them that counts."""
+    text = groups.text
     branches: list[bytes] = []
     for _ in range(2):
         start = position
         while start < len(text) and text[start] in b" \t\n" and start - position < 100:
             start += 1
-        stop = group_end(text, start)
+        stop = groups.end(start)
         if stop is None:
             break
         branches.append(text[start + 1 : stop - 1])
         position = stop
     branches += [b""] * (2 - len(branches))
     return position, branches[0] if exists else branches[1]
-
-
-_BRACES = re.compile(rb"\\.|[{}]", re.DOTALL)
-
-
-def group_end(text: bytes, position: int, max_bytes: int = 100_000) -> int | None:
-    """The position after the group {...} that begins here, None where there is none."""
-    if text[position : position + 1] != b"{":
-        return None
-    depth = 0
-    for match in _BRACES.finditer(text, position, position + max_bytes):
-        brace = match[0]
-        if brace == b"{":
-            depth += 1
-        elif brace == b"}":
-            depth -= 1
-            if depth == 0:
-                return match.end()
-    return None

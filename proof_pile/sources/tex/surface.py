@@ -19,6 +19,7 @@ from functools import cache
 import numpy as np
 
 from proof_pile.sources.tex import names
+from proof_pile.sources.tex.groups import FNV, FNV_ENV, PRIME, ends_in_word, is_letter, lookup
 from proof_pile.sources.tex.native import native
 
 MAX_MARKS = 20_000  # chosen by us: files that a file reads in, and the few other things that are marked
@@ -27,8 +28,6 @@ MAX_OPEN_VERBATIM = 16  # each costs a search to the end of the file
 MAX_BROKEN = 1000  # \\url and the like whose argument is not closed; each costs a search of some pages
 
 _PLAIN, _BACKSLASH, _PERCENT, _LINE, _CONTROL, _SHORT = range(6)
-_OFFSET, _OFFSET_ENV, _PRIME = np.uint64(names.FNV_OFFSET), np.uint64(names.FNV_ENVIRONMENT), np.uint64(names.FNV_PRIME)
-_SHIFT = np.uint64(29)
 
 # Codes as plain numbers: native code freezes what it reads from a module, not what it reads from a module's attribute.
 _C_BEGIN, _C_VERB, _C_VERB_OPTION, _C_VERB_LANGUAGE, _C_URL, _C_HREF = (
@@ -70,22 +69,6 @@ def _pairs() -> np.ndarray:
         pairs[word[0] & 63, word[1] & 63] = 1
     pairs[ord("i") & 63, ord("f") & 63] = 1
     return pairs
-
-
-@native
-def _lookup(keys, values, key):  # type: ignore[no-untyped-def]
-    mask = np.uint64(len(keys) - 1)
-    slot = (key ^ (key >> _SHIFT)) & mask
-    while keys[slot] != 0:
-        if keys[slot] == key:
-            return values[slot]
-        slot = (slot + np.uint64(1)) & mask
-    return 0
-
-
-@native
-def _is_letter(byte):  # type: ignore[no-untyped-def]
-    return 97 <= (byte | 32) <= 122
 
 
 @native
@@ -159,7 +142,7 @@ def _delimited_end(data, position, stop):  # type: ignore[no-untyped-def]
     if position >= stop:
         return -1
     first = data[position]
-    if first <= 32 or _is_letter(first) or first == 42:
+    if first <= 32 or is_letter(first) or first == 42:
         return -1
     width = 1
     if first >= 0xF0:
@@ -233,21 +216,6 @@ def find_environment_end(data, start, end, name_start, name_end):  # type: ignor
 
 
 @native
-def _ends_in_word(out, o, floor):  # type: ignore[no-untyped-def]
-    """Whether a control word ends here."""
-    position = o - 1
-    while position > floor and _is_letter(out[position]):
-        position -= 1
-    if position < floor or position == o - 1 or out[position] != 92:
-        return False
-    backslashes = 0
-    while position >= floor and out[position] == 92:
-        backslashes += 1
-        position -= 1
-    return backslashes % 2 == 1
-
-
-@native
 def _clean(data, at_letter, classes, pairs, keys, values, out, marks, found):  # type: ignore[no-untyped-def]
     """Writes the file without comments to `out` and marks to `marks`.
 
@@ -294,7 +262,7 @@ def _clean(data, at_letter, classes, pairs, keys, values, out, marks, found):  #
                 trimmed += 1  # a control space
             if trimmed == line_start:
                 o = trimmed
-            elif trimmed < o or word_end == o or _ends_in_word(out, o, line_start):
+            elif trimmed < o or word_end == o or ends_in_word(out, o, line_start):
                 o = trimmed
                 out[o] = 10
                 o += 1
@@ -322,7 +290,7 @@ def _clean(data, at_letter, classes, pairs, keys, values, out, marks, found):  #
             p = q
             continue
         first = data[q]
-        if not (_is_letter(first) or (at_letter and first == 64)):
+        if not (is_letter(first) or (at_letter and first == 64)):
             out[o] = byte
             o += 1
             p = q
@@ -338,11 +306,11 @@ def _clean(data, at_letter, classes, pairs, keys, values, out, marks, found):  #
             o += 1
             p = q
             continue
-        key = _OFFSET
-        while q < size and (_is_letter(data[q]) or (at_letter and data[q] == 64)):
-            key = (key ^ np.uint64(data[q])) * _PRIME
+        key = FNV
+        while q < size and (is_letter(data[q]) or (at_letter and data[q] == 64)):
+            key = (key ^ np.uint64(data[q])) * PRIME
             q += 1
-        code = _lookup(keys, values, key)
+        code = lookup(keys, values, key)
         for index in range(p, q):
             out[o] = data[index]
             o += 1
@@ -358,16 +326,16 @@ def _clean(data, at_letter, classes, pairs, keys, values, out, marks, found):  #
                 continue
             name_start += 1
             name_end = name_start
-            key = _OFFSET_ENV
+            key = FNV_ENV
             while name_end < size and data[name_end] != 125 and data[name_end] > 32 and name_end - name_start < 64:
-                key = (key ^ np.uint64(data[name_end])) * _PRIME
+                key = (key ^ np.uint64(data[name_end])) * PRIME
                 name_end += 1
             if name_end >= size or data[name_end] != 125:
                 continue
             o = _copy(data, q, name_end + 1, out, o)
             p = name_end + 1
             word_end = o
-            env = _lookup(keys, values, key)
+            env = lookup(keys, values, key)
             if env == _C_ENV_DOCUMENT:
                 if num_marks < len(marks):
                     marks[num_marks, 0] = env if code == _C_BEGIN else -env
@@ -554,7 +522,7 @@ def clean(data: bytes, *, package: bool = False, verbatim: Verbatim | None = Non
         for name, code in verbatim.environments.items():
             names.put(keys, values, names.fnv(name, names.FNV_ENVIRONMENT), code)
     out = output_buffer(len(source) + 8)
-    marks = np.empty((min(MAX_MARKS, len(source) // 20 + 64), 3), np.int64)
+    marks = np.empty((min(MAX_MARKS, len(source) // 8 + 64), 3), np.int64)
     found = np.zeros(4, np.int64)
     classes = _classes(verbatim.character if verbatim is not None else 0)
     _clean(source, package, classes, _pairs(), keys, values, out, marks, found)

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from proof_pile.sources.web.markup import BREAK, LINE, Lifted
 
 MAX_INLINE_CHARS = 5000  # chosen by us, as are all bounds of this file
+MAX_DOLLAR_WORDS = 4  # between dollars that are delimiters, where nothing else reads as TeX
 MAX_BREAKS = 6  # blocks that a displayed formula may stretch over, where an editor put it into paragraphs
 
 _PLATFORMS = ("MathJax", "mathjax", "katex", "KaTeX", "tex2jax", "jsMath", "jsmath", "math/tex", "asciimath",
@@ -65,11 +66,18 @@ _OPENER = re.compile(
     r"|\[(itex|tex|math|latex|imath|dmath|equation)\]|`",
     re.IGNORECASE,
 )
+# A whole formula that holds no delimiter, block, line or lifted thing; else one of the openers, looked at step by step.
+_INNER = r"[^\\$\x01-\x04]*+(?:\\(?:[^()\[\]$\\\x01-\x04]|\\(?![()\[\]\\]))[^\\$\x01-\x04]*+)*+"
+_WHOLE = rf"\\\(({_INNER})\\\)|\\\[({_INNER})\\\]|\$\$({_INNER})\$\$"
+# Alternatives of the first rank, all with a literal before them: that is what lets a search skip plain text.
+_WHOLE_OR_OPENER = re.compile(rf"{_WHOLE}|{_OPENER.pattern}", re.IGNORECASE)
+_WHOLE_OR_DOLLAR = re.compile(rf"{_WHOLE}|\$(?![$\s]|latex)({_INNER})\$|{_OPENER.pattern}", re.IGNORECASE)
 _TEX_SIGN = re.compile(r"\\[a-zA-Z]|[\^_]|\\[{}|,;!]")
 _PLAIN_FORMULA = re.compile(r"[A-Za-z0-9\s.,+\-*/=<>!|()\[\]{}':;~&]{1,60}")
 _LETTER_OR_SIGN = re.compile(r"[A-Za-z=<>+*/^\\|]")
 _RELATION = re.compile(r"[=<>]")
 _WORDS = re.compile(r"[A-Za-z]{3,}")
+_BRACE = re.compile(r"[{}]")
 _CDATA = re.compile(r"(?:%\s*)?(?:<!\[CDATA\[|\]\]>)")
 _WRAPPERS = ((r"\(", r"\)"), (r"\[", r"\]"), ("$$", "$$"), ("$", "$"))
 
@@ -123,8 +131,8 @@ def unwrap_displaystyle(tex: str) -> str:
     if tex.startswith(r"{\displaystyle") and tex.endswith("}"):
         inner = tex[len(r"{\displaystyle") : -1].strip()
         depth = 0
-        for char in inner:
-            depth += (char == "{") - (char == "}")
+        for brace in _BRACE.findall(inner) if "}" in inner else ():
+            depth += 1 if brace == "{" else -1
             if depth < 0:
                 return tex
         return inner
@@ -168,9 +176,26 @@ class _Scan:
 
     def run(self) -> str:
         text, out, position, written = self.text, [], 0, 0
-        search = _OPENER.search
+        platform, dollars = self.delimiters.platform, self.delimiters.dollars
+        pattern = (_WHOLE_OR_DOLLAR if dollars else _WHOLE_OR_OPENER) if platform else _OPENER
+        num_whole = 0 if not platform else 4 if dollars else 3
+        search, put = pattern.search, self.lifted.put
+        longest = min(MAX_INLINE_CHARS, self.max_chars)
         while (match := search(text, position)) is not None:
             start, position = match.span()
+            which = match.lastindex
+            if which and which <= num_whole:
+                tex = match[which]
+                inner = tex.strip()
+                if inner and len(tex) <= longest and (which < 4 or _is_whole_dollar(tex)):
+                    mark = put(inner, "display" if which in (2, 3) else "inline")
+                    out.append(f"{text[written:start]}{mark}")
+                    written = position
+                    continue
+            if num_whole:
+                match = _OPENER.match(text, start)
+                assert match is not None
+                position = match.end()
             opener = match[0]
             if opener in ("\\\\", r"\$"):
                 continue
@@ -262,7 +287,7 @@ class _Scan:
     def _is_dollar_formula(self, tex: str, end: int) -> bool:
         has_sign = _TEX_SIGN.search(tex) is not None
         if self.delimiters.dollars:
-            return has_sign or len(_WORDS.findall(tex)) <= 4
+            return has_sign or len(_WORDS.findall(tex)) <= MAX_DOLLAR_WORDS
         if tex[0].isspace() or tex[-1].isspace() or self.text[end + 1 : end + 2].isdigit():
             return has_sign and self.delimiters.platform and len(_WORDS.findall(re.sub(r"\\[a-zA-Z]+", "", tex))) <= 4
         if has_sign:
@@ -304,6 +329,13 @@ class _Scan:
         after = end + len(closer)
         tex = self.text[match.start() : after]
         return (tex, True, after) if tex.count(BREAK) <= 4 * MAX_BREAKS else None
+
+
+def _is_whole_dollar(tex: str) -> bool:
+    """Whether it is a formula what stands between single dollars on a page that sets those up as delimiters."""
+    if tex.count("{") != tex.count("}"):
+        return False
+    return "^" in tex or "_" in tex or _TEX_SIGN.search(tex) is not None or len(_WORDS.findall(tex)) <= MAX_DOLLAR_WORDS
 
 
 def _is_balanced(tex: str) -> bool:

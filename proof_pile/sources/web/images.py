@@ -9,13 +9,14 @@ from proof_pile.sources.web.equations import clean_tex, unwrap_displaystyle
 
 MAX_CHARS = 5000  # chosen by us
 
-_ADDRESS = re.compile(
-    r"(?:codecogs\.com/(?:[a-z0-9.]*latex|eq\.latex|gif|png|svg|\w+)[^?]*\?"
-    r"|(?:/|^)(?:latex|tex|mathtex|mimetex|mathrender|texrender|formula|eqn|latexrender)\.(?:php|cgi|pl|ashx|aspx|do)(?:\?|/)"
-    r"|chart\.(?:apis\.)?google[a-z]*\.com/chart\?|l\.wordpress\.com/latex\.php\?|/latex\.php\?|/math/render/|/tex\?|"
-    r"render\.githubusercontent\.com/render/math\?|latex\.artofproblemsolving\.com|texify)",
-    re.IGNORECASE,
+# Addresses of programs that draw formulas, in small letters.
+_SERVICES = ("/latex.php?", "/math/render/", "/tex?", "render.githubusercontent.com/render/math?",
+             "latex.artofproblemsolving.com", "texify")  # fmt: skip
+_PROGRAM = re.compile(
+    r"/(?:(?:latex|tex|mathtex|mimetex|mathrender|texrender|formula|eqn|latexrender)\.(?:php|cgi|pl|ashx|aspx|do)[?/]"
+    r"|chart\.(?:apis\.)?google[a-z]*\.com/chart\?)"
 )
+_CODECOGS = re.compile(r"codecogs\.com/\w[^?]*\?")
 _QUERY_TEX = re.compile(r"(?:^|[?&])(?:latex|tex|math|eq|eqn|formula|chl|image|dpi\w*)=([^&]*)", re.IGNORECASE)
 _TEX_CLASS = re.compile(
     r"(?:^|\s)(?:latex|tex|math|mathtex|mimetex|equation_image|latex-image|ql-img-\w+-equation|"
@@ -23,8 +24,10 @@ _TEX_CLASS = re.compile(
     r"ee_img|tr_noresize|katex-img|Formula|numimg)(?:$|\s)",
 )
 _DISPLAY_CLASS = re.compile(r"display|latexcenter|fallback-image-display|equation_image", re.IGNORECASE)
+# What tells a drawing program size, font and ground; \large{x} keeps its x.
 _SIZE_WORDS = re.compile(
-    r"^\s*(?:\\(?:dpi|bg|fn|inline|large|small|tiny|huge|normalsize|LARGE|opaque)\s*(?:\{[^{}]*\})?\s*)+"
+    r"(?:\\(?:(?:dpi|bg|fn)(?![a-zA-Z])(?:_[a-z]+|\s*\{[^{}]*\})?"
+    r"|(?:inline|large|small|tiny|huge|normalsize|LARGE|opaque)(?![a-zA-Z]))\s*)+"
 )
 _TEX = re.compile(r"\\[a-zA-Z]{2,}|[\^_]\{|\\[{}]")
 _FORMULA_LIKE = re.compile(r"[A-Za-z0-9\s.,+\-*/=<>!|()\[\]{}':;~&^_\\]{1,400}")
@@ -43,7 +46,7 @@ def image_formula(given: dict[str, str]) -> tuple[str, bool] | None:
         return (tex, delimited[:2] in (r"\[", "$$")) if tex else None
     if delimited.startswith(r"\begin{"):
         return (delimited, True)
-    by_address = _ADDRESS.search(source) is not None
+    by_address = _is_formula_address(source)
     by_class = _TEX_CLASS.search(names) is not None
     if not by_address and not by_class:
         if _TEX.search(delimited) and not re.search(r"[A-Za-z]{4,} [a-z]{3,} [a-z]{3,}", delimited):
@@ -55,6 +58,13 @@ def image_formula(given: dict[str, str]) -> tuple[str, bool] | None:
     if not tex or (not by_address and not _TEX.search(tex) and re.search(r"[A-Za-z]{4,} [A-Za-z]{3,}", tex)):
         return None
     return tex, _DISPLAY_CLASS.search(names) is not None
+
+
+def _is_formula_address(source: str) -> bool:
+    lowered = source.lower()
+    if any(word in lowered for word in _SERVICES) or _PROGRAM.search("/" + lowered):
+        return True
+    return "codecogs" in lowered and _CODECOGS.search(lowered) is not None
 
 
 def _address_tex(source: str) -> str:
@@ -71,6 +81,8 @@ def _address_tex(source: str) -> str:
 
 
 def _tidy(tex: str) -> str:
-    tex = _SIZE_WORDS.sub("", tex)
+    tex = tex.strip()
+    if tex[:1] == "\\" and (size := _SIZE_WORDS.match(tex)):
+        tex = tex[size.end() :]
     tex = unwrap_displaystyle(clean_tex(tex))
     return " ".join(tex.split())

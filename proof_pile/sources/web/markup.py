@@ -13,9 +13,11 @@ from html import unescape
 
 from proof_pile.sources.web.scanner import without_tags
 
-# The first two characters by themselves: an expression that begins with a literal is searched for at memory speed.
+# The first letters by themselves: an expression that begins with a literal is searched for at memory speed, and most
+# tags (<span, <mi) fail at their second letter.
 _RAW = re.compile(
-    r"<(?=[!stmniopxSTMNIOPX])((?i:!--|script|style|svg|select|title|textarea|template|math|(?:m|mml|mathml):math|"
+    r"<(?=!-|[sS][cCtTvVeE]|[tT][iIeE]|[mM](?:[aA][tT]|[mM][lL]|:)|[nN][oO]|[iI][fF]|[oO][bB]|[pP][rR]|[xX][mM])"
+    r"((?i:!--|script|style|svg|select|title|textarea|template|math|(?:m|mml|mathml):math|"
     r"noscript|iframe|object|pre|xmp|noembed|noframes))(?=[\s>/]|(?<=-))"
 )
 _CONTROL = re.compile(r"[\x00-\x08\x0b\x0e-\x1f\x7f]")
@@ -73,12 +75,11 @@ def lift_raw_elements(markup: str, lifted: Lifted, math_of: MathOf, script_math:
     scripts: list[str] = []
     title = ""
     has_math_scripts = False
-    position = 0
+    position = search_from = 0
     missing: set[str] = set()
-    for match in _RAW.finditer(markup):
-        start = match.start()
-        if start < position:
-            continue  # inside the element before it
+    search = _RAW.search
+    while (match := search(markup, search_from)) is not None:
+        start, search_from = match.span()
         written = match[1]
         name = written.lower()
         if name in missing:
@@ -97,7 +98,7 @@ def lift_raw_elements(markup: str, lifted: Lifted, math_of: MathOf, script_math:
                 break
             continue
         out.append(markup[position:start])
-        position = after
+        position = search_from = after
         if name == "script":
             content = markup.find(">", after_name, inner_end) + 1
             kind = _SCRIPT_TYPE.search(markup, start, content) if content else None

@@ -22,6 +22,7 @@ _ANNOTATION = re.compile(
     r"application/x-latex|text/x-latex|LaTeXMathML)\b[^>]*>([^<]*)",
     re.IGNORECASE,
 )
+_USUAL_ANNOTATION = '<annotation encoding="application/x-tex">'  # as KaTeX, MediaWiki and LaTeXML write it
 _ALTTEXT = re.compile(r"""\balttext\s*=\s*(?:"([^"]*)"|'([^']*)')""")
 _DATA_LATEX = re.compile(r"""\bdata-latex\s*=\s*(?:"([^"]*)"|'([^']*)')""")
 _DISPLAY = re.compile(r"""\b(?:display\s*=\s*["']?block|mode\s*=\s*["']?display)""", re.IGNORECASE)
@@ -73,10 +74,17 @@ def math_markup_tex(markup: str) -> tuple[str, bool] | None:
 def _tex(markup: str) -> tuple[str, bool] | None:
     head = markup[: markup.find(">") + 1]
     display = 'display="block"' in head or ("isplay" in head and _DISPLAY.search(head) is not None)
-    found = _ANNOTATION.search(markup) if "annotation" in markup else None
     tex = ""
-    if found:
-        tex = unwrap_displaystyle(clean_tex(unescape(found[1])))
+    annotation = markup.find("annotation")
+    if annotation >= 0:
+        if markup.startswith(_USUAL_ANNOTATION, annotation - 1):
+            start = annotation - 1 + len(_USUAL_ANNOTATION)
+            end = markup.find("<", start)
+            tex = markup[start : end if end >= 0 else len(markup)]
+        else:
+            found = _ANNOTATION.search(markup)
+            tex = found[1] if found else ""
+        tex = unwrap_displaystyle(clean_tex(unescape(tex) if "&" in tex else tex))
     if not tex and "data-latex" in markup:
         latex = _DATA_LATEX.search(head) or _DATA_LATEX.search(markup)
         tex = clean_tex(unescape(latex[1] or latex[2] or "")) if latex else ""

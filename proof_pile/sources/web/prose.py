@@ -13,6 +13,8 @@ _SPACES = ("\n", "\t", "\r", "\f", "\u00a0", "\u2009", "\u202f")
 _UNWANTED = re.compile("[\u200b\u200c\u200d\u2060\ufeff\u00ad\u200e\u200f]|[¶\uf0c1](?=\\s|$)")
 _MARK = re.compile("\x02([0-9]+)\x03")
 _ONLY_BULLET = re.compile(r"(?:-|\d+\.|#+)")
+MAX_BULLET_CHARS = 12  # chosen by us
+_NUMBERED = re.compile(r"\d+\. ")
 _ONLY_POINT = re.compile(r"[.,;:]")
 MAX_BOILERPLATE_CHARS = 250  # chosen by us: a longer line is prose
 # Whole lines that a page's program writes, not its author.  Words chosen by us from pages read.
@@ -39,6 +41,7 @@ _BOILERPLATE_LINE = re.compile(
     r"|\d+ (?:comments?|replies|views?|answers?|votes?|likes?|shares?)|(?:views?|visits?|hits): ?[\d,]+"
     r"|last (?:updated|modified|edited)(?: on| by|:)? .{0,60}|posted (?:on|by|in|at) .{0,60}|filed under:? .{0,60}"
     r"|tagged(?: with|:)? .{0,60}|like this: .{0,40}|\[?(?:edit|hide|show|top|back to top|link|permalink)\]?"
+    r"|\[mathjax o(?:n|ff)\]|goto chapter: .{1,150}"
     r")\s*",
     re.IGNORECASE,
 )
@@ -58,7 +61,7 @@ def finished_text(prose: str, delimiters: Delimiters, lifted: Lifted, rules: Pag
             line = line.strip()
             if not line:
                 continue
-            if _ONLY_BULLET.fullmatch(line):
+            if len(line) <= MAX_BULLET_CHARS and _ONLY_BULLET.fullmatch(line):
                 waiting = line + " "  # the item's text stands in a block of its own
                 continue
             if waiting:
@@ -186,6 +189,8 @@ _FIRST_WORDS = frozenset(
         "tagged",
         "hide",
         "link",
+        "mathjax",
+        "goto",
         "view",
     ]
 )
@@ -223,7 +228,7 @@ def _joined(paragraphs: list[str]) -> str:
     out: list[str] = []
     before = False
     for paragraph in paragraphs:
-        item = paragraph.startswith("- ") or re.match(r"\d+\. ", paragraph) is not None
+        item = paragraph.startswith("- ") or (paragraph[0].isdigit() and _NUMBERED.match(paragraph) is not None)
         if out:
             out.append("\n" if item and before else "\n\n")
         out.append(paragraph)
@@ -232,21 +237,21 @@ def _joined(paragraphs: list[str]) -> str:
 
 
 def _put_back(text: str, lifted: Lifted) -> str:
-    items = lifted.items
+    pieces = _MARK.split(text)
+    pieces[1::2] = [_written(*lifted.items[int(number)]) for number in pieces[1::2]]
+    return "".join(pieces)
 
-    def written(match: re.Match[str]) -> str:
-        content, kind = items[int(match[1])]
-        if kind == "inline":
-            return f"${_one_line(content)}$"
-        if kind == "display":
-            return f"$${content}$$"
-        if kind == "code":
-            fence = "``" if "`" in content else "`"
-            return f"{fence}{content}{fence}"
-        fence = "````" if "```" in content else "```"
-        return f"{fence}\n{content}\n{fence}"
 
-    return _MARK.sub(written, text)
+def _written(content: str, kind: str) -> str:
+    if kind == "inline":
+        return f"${_one_line(content)}$"
+    if kind == "display":
+        return f"$${content}$$"
+    if kind == "code":
+        fence = "``" if "`" in content else "`"
+        return f"{fence}{content}{fence}"
+    fence = "````" if "```" in content else "```"
+    return f"{fence}\n{content}\n{fence}"
 
 
 def _one_line(tex: str) -> str:

@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from proof_pile.sources.web.tags import Action, Judge, Kind, Op
+from proof_pile.sources.web.tags import MAX_TAG_BYTES, Action, Judge, Kind, Op
 from proof_pile.words import native
 
 EVENT = "\x05"
@@ -67,6 +67,9 @@ def _is_ignored(data, start, end, name_end, name_start):  # type: ignore[no-unty
     length = end - start
     if length < 2:
         return False
+    for place in range(start, end):
+        if not (_is_letter(data[place]) or data[place] == 45 or 48 <= data[place] <= 57):
+            return False  # odd quotes: the judge may see another attribute there
     a, b = data[start] | 32, data[start + 1] | 32
     if length == 2:  # id, of elements whose ids are anchors
         if a != 105 or b != 100:
@@ -144,11 +147,14 @@ def _tag(data, start, last_gt, result):  # type: ignore[no-untyped-def]
     name_end = place
     if place >= length or not _ends_name(data[place]):
         return _FNV
+    hash_of_name = hashed
     word = place
     while place < length:
         byte = data[place]
         if byte == 62:
             result[0] = place + 1
+            if place + 1 - start > MAX_TAG_BYTES:
+                return (hash_of_name ^ np.uint64(1)) * _PRIME
             return hashed
         hashed = (hashed ^ np.uint64(byte)) * _PRIME
         place += 1
@@ -164,9 +170,13 @@ def _tag(data, start, last_gt, result):  # type: ignore[no-untyped-def]
                 while close < length and data[close] != quote:
                     close += 1
                 if close < length:
-                    if not _is_ignored(data, word, end, name_end, name_start):
-                        for other in range(place, close):
+                    # After a quote that a name follows at once, the judge looks for attributes in the value too.
+                    is_odd = close + 1 < length and not _ends_name(data[close + 1])
+                    if is_odd or not _is_ignored(data, word, end, name_end, name_start):
+                        for other in range(place, close + 1):
                             hashed = (hashed ^ np.uint64(data[other])) * _PRIME
+                    else:
+                        hashed = (hashed ^ np.uint64(1)) * _PRIME  # a value, not none
                     place = close + 1
                     word = place
     result[0] = -1

@@ -112,9 +112,12 @@ class _Reader:
         self.ended = False
         self.waiting: _Piece | None = None  # begins a member: what was cut off before it must not be joined to it
 
-    def _pull(self) -> bool:
-        """Takes in the next piece; False at the end and where a fault or a new member must be seen to first."""
-        if self.fault or self.ended or (self.waiting is not None and self.buffer):
+    def _pull(self, *, inside: bool = False) -> bool:
+        """Takes in the next piece; False at the end and where a fault or a new member must be seen to first.
+
+        `inside` a block, a member that begins as a record does is not taken in, even where nothing is left to join it to.
+        """
+        if self.fault or self.ended or (self.waiting is not None and (self.buffer or inside)):
             return False
         piece = self.waiting or next(self.pieces, None)
         self.waiting = None
@@ -124,7 +127,7 @@ class _Reader:
         if piece.fault:
             self.fault, self.fault_offset = piece.fault, piece.offset
             return False
-        if piece.begins and self.buffer.strip():
+        if piece.begins and (inside or self.buffer.strip()):
             self.waiting = piece
             return self._continue_into_member()
         if piece.begins:
@@ -187,7 +190,7 @@ class _Reader:
         kept = bytearray()
         got = 0
         while got < size:
-            if not self.buffer and not self._pull():
+            if not self.buffer and not self._pull(inside=True):
                 break
             take = min(size - got, len(self.buffer))
             if len(kept) < max_bytes:

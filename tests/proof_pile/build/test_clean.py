@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from proof_pile.build.clean_command import size_words
 from proof_pile.build.cli import main
+from proof_pile.build.tables import size_words
 
 
 def build(root: Path) -> int:

@@ -13,9 +13,11 @@ import pyarrow.parquet as pq
 import pytest
 import zstandard
 
+from llemma.core.errors import InputError
 from llemma.core.files import sha256_file
 from llemma.core.steps import InputFile, Task
-from proof_pile.build.reading import MAX_GROUP, InputHashes, group_files
+from proof_pile.build.reading import MAX_GROUP, InputHashes, group_files, source_steps
+from proof_pile.build.recipe import load_recipe
 from proof_pile.documents import Document
 from proof_pile.filters import Keep
 from proof_pile.sources import SourceFile
@@ -133,3 +135,27 @@ def test_document_that_a_filter_breaks_on_is_quarantined_alone(
     assert pq.read_table(record.output("documents.parquet").path).column("name").to_pylist() == ["good", "fine"]
     [line] = quarantine(record)
     assert (line["path"], line["reason"]) == ("bad", "a filter failed on it: ZeroDivisionError: digits of nothing")
+
+
+def test_changed_list_that_a_filter_names_is_another_step_and_a_missing_one_an_error(tmp_path: Path) -> None:
+    """Filters were never settled: paths were taken from where the program ran, and a new list changed nothing."""
+    (tmp_path / "a.lean").write_text("theorem a : true := trivial\n")
+    (tmp_path / "names.json").write_text('[{"file_path": "a.lean", "full_name": "a"}]')
+    (tmp_path / "recipe.yml").write_text(
+        "name: n\nsources:\n  - name: s\n    inputs: [{kind: tree, path: .}]\n"
+        "    filters: [{kind: theorems, lean: [names.json]}]\n"
+        "mixture: {groups: {g: {share: 1, sources: {s: 1}}}}\n"
+    )
+    recipe = load_recipe(tmp_path / "recipe.yml")
+
+    def key() -> str:
+        [(step, _)] = source_steps(recipe, tmp_path, InputHashes(tmp_path / "hashes.json"))
+        return json.dumps(step.params)
+
+    first = key()
+    assert str(tmp_path / "names.json") in first and key() == first
+    (tmp_path / "names.json").write_text('[{"file_path": "a.lean", "full_name": "b"}]')
+    assert key() != first
+    (tmp_path / "names.json").unlink()
+    with pytest.raises(InputError, match=r"source 's', filter 1 \(theorems\): .*names.json: no such file"):
+        key()

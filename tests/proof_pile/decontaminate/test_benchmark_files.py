@@ -29,8 +29,8 @@ def read(section: dict[str, object], base: Path) -> list[tuple[str, str, str, st
     spec = BenchmarkFile.model_validate(section)
     return [
         (text.benchmark, text.id, text.part, text.text)
-        for path in list_benchmark_files(spec, base)
-        for text in read_texts(str(path), spec.row_layout, spec.benchmark)
+        for place, path in list_benchmark_files(spec, base)
+        for text in read_texts(str(path), spec.row_layout, spec.benchmark, place)
     ]
 
 
@@ -44,14 +44,16 @@ def test_layout_gives_problem_and_solution(layout: str, tmp_path: Path) -> None:
 
 
 def test_folder_of_one_problem_a_file_is_read_as_math_was_published(tmp_path: Path) -> None:
-    for number in (1, 2):
-        folder = tmp_path / "test" / "algebra"
+    """Every subject has its 1.json: called by the file's name alone, seven problems were counted as one item."""
+    for subject, number in (("algebra", 1), ("algebra", 2), ("geometry", 1)):
+        folder = tmp_path / "test" / subject
         folder.mkdir(parents=True, exist_ok=True)
-        (folder / f"{number}.json").write_text(json.dumps({"problem": f"P{number}", "solution": "S"}))
+        (folder / f"{number}.json").write_text(json.dumps({"problem": f"{subject} {number}", "solution": "S"}))
     found = read({"path": "test", "layout": "math"}, tmp_path)
     assert [row for row in found if row[2] == "problem"] == [
-        ("MATH", "1", "problem", "P1"),
-        ("MATH", "2", "problem", "P2"),
+        ("MATH", "algebra/1", "problem", "algebra 1"),
+        ("MATH", "algebra/2", "problem", "algebra 2"),
+        ("MATH", "geometry/1", "problem", "geometry 1"),
     ]
 
 
@@ -77,7 +79,9 @@ def test_gsm8k_solution_is_looked_for_without_calculator_notes_too(tmp_path: Pat
 
 
 def test_minif2f_gives_informal_and_formal_statements(tmp_path: Path) -> None:
-    lines = "theorem mathd_1 (x : ℕ) (h : x = 2) :\n  x + 1 = 3 := sorry\n\ntheorem second : 1 = 1 := by sorry\n"
+    lines = (
+        "theorem mathd_1 (x : ℕ) (h : x = 2) :\n  x + 1 = 3 := sorry\n\n@[simp] theorem second : 1 = 1 := by sorry\n"
+    )
     (tmp_path / "test.lean").write_text(lines)
     (tmp_path / "mathd_1.json").write_text(json.dumps({"informal_statement": "I", "informal_proof": "S"}))
     (tmp_path / "rows.jsonl").write_text(
@@ -86,12 +90,23 @@ def test_minif2f_gives_informal_and_formal_statements(tmp_path: Path) -> None:
     (tmp_path / "third.thy").write_text("theorem third: fixes x")
     found = read({"path": ".", "layout": "minif2f"}, tmp_path)
     formal = [(id_, text) for _, id_, part, text in found if part == "formal"]
-    assert ("second", "theorem second : 1 = 1 := by sorry") in formal
+    assert ("second", "@[simp] theorem second : 1 = 1 := by sorry") in formal
     assert ("mathd_1", "theorem mathd_1 (x : ℕ) (h : x = 2) :\n  x + 1 = 3 := sorry") in formal
     assert ("third", "theorem third: fixes x") in formal
     assert ("n", "F") in formal
     assert ("miniF2F", "mathd_1", "problem", "I") in found
     assert {benchmark for benchmark, _, _, _ in found} == {"miniF2F"}
+
+
+def test_isabelle_statement_is_read_without_what_all_theories_share(tmp_path: Path) -> None:
+    """A theory taken as a whole begins with its imports: thirteen words in a row that stand in other people's files."""
+    (tmp_path / "amc12_p6.thy").write_text(
+        '(* Authors: nobody *)\ntheory amc12_p6 imports\n  Complex_Main\n  "HOL-Number_Theory.Number_Theory"\nbegin\n\n'
+        'theorem amc12_p6:\n  fixes n :: nat\n  assumes "0 < n"\n  shows "\\<exists> m. m > n"\n  sorry\n\nend\n'
+    )
+    (tmp_path / "amc_imports.thy").write_text("theory amc_imports imports Main begin end")
+    statement = 'theorem amc12_p6:\n  fixes n :: nat\n  assumes "0 < n"\n  shows "\\<exists> m. m > n"'
+    assert read({"path": "amc*.thy", "layout": "minif2f"}, tmp_path) == [("miniF2F", "amc12_p6", "formal", statement)]
 
 
 def test_parquet_and_own_keys_are_read(tmp_path: Path) -> None:

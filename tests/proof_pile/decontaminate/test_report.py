@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 
 from llemma.core.files import sha256_file
 from llemma.core.steps import InputFile, Task
-from proof_pile.decontaminate.report import contamination_table
+from proof_pile.decontaminate.report import contamination_rows, measure_title
 
 
 def as_input(path: Path) -> InputFile:
@@ -38,14 +38,15 @@ def test_items_of_several_files_are_joined_and_documents_added(run_step: Callabl
         paths[-1].write_text(json.dumps(rows))
     args = {"sources": [{"name": "web", "files": 2, "documents": 70}, {"name": "code", "files": 1, "documents": 30}]}
     task = Task(inputs=tuple(as_input(path) for path in paths), args=args)
-    [record] = run_step(tmp_path, "proof_pile.decontaminate.report:run", [task])
+    [record] = run_step(tmp_path, "proof_pile.decontaminate.report:run", [task], overlap=[20, 30])
     report = json.loads(Path(record.output("contamination.json").path).read_text())
-    assert contamination_table(report) == [
-        ("rule", "B", "problem", "web", 2, 5),
-        ("rule", "B", "problem", "all", 2, 5),
-        ("whitespace-30", "B", "problem", "code", 1, 1),
-        ("whitespace-30", "B", "problem", "all", 1, 1),
+    rows = [(row.benchmark, row.part, row.source, row.items, dict(row.found)) for row in contamination_rows(report)]
+    assert rows == [
+        ("B", "problem", "all", 3, {"rule": (2, 5), "whitespace-20": (0, 0), "whitespace-30": (1, 1)}),
+        ("B", "problem", "web", 3, {"rule": (2, 5), "whitespace-20": (0, 0), "whitespace-30": (0, 0)}),
+        ("B", "problem", "code", 3, {"rule": (0, 0), "whitespace-20": (0, 0), "whitespace-30": (1, 1)}),
     ]
+    assert [measure_title(name) for name in report["measures"]] == ["by the rule", "20 words", "30 words"]
     assert report["documents"] == {"web": 70, "code": 30}
     assert [hit["ids"] for hit in report["hits"]] == [["x", "y"], ["z"]]
     assert {(row["rule"], row["items"]) for row in report["items"]} == {("ngram", 2), ("whole", 1)}

@@ -90,8 +90,12 @@ def test_long_item_is_found_by_thirteen_words_in_a_row_and_not_by_twelve(search:
     assert set(found) == {"whole", "thirteen"}
     assert found["thirteen"]["items"][0]["words"] == 13
     assert found["thirteen"]["items"][0]["text"] == " ".join(words[4:17])
-    assert found["whole"]["items"][0] | {"text": ""} == {
-        "benchmark": "b", "id": "apple", "part": "problem", "rule": "ngram", "words": len(words), "text": "",
+    begin, end = found["whole"]["items"][0]["bytes"]
+    assert documents["whole"].encode()[begin:end].decode() == LONG.removesuffix("?")
+    assert found["thirteen"]["items"][0]["word"] == 4
+    assert found["whole"]["items"][0] | {"text": "", "bytes": []} == {
+        "benchmark": "b", "id": "apple", "part": "problem", "rule": "ngram", "words": len(words), "word": 0,
+        "bytes": [], "text": "",
     }  # fmt: skip
 
 
@@ -254,6 +258,38 @@ def test_document_with_too_many_places_is_cut_short_and_goes(
     found, _ = search([("i", LONG)], documents, action=action)
     kinds = {name: evidence["kind"] for name, evidence in found.items()}
     assert kinds == {"one quote": "contaminated-span", "a copy": "contaminated", "another quote": "contaminated-span"}
+
+
+def test_copy_of_a_benchmark_names_every_item(search: Callable[..., Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    """A file of all of MATH filled the places with its first items: the report said that a third of it was found."""
+    monkeypatch.setattr("proof_pile.decontaminate.lookup.MAX_HITS", 40)
+    monkeypatch.setattr("proof_pile.decontaminate.search.PIECE_BYTES", 700)
+    monkeypatch.setattr("proof_pile.decontaminate.search.PIECE_OVERLAP_BYTES", 300)
+    items = [(f"i{number}", filler(100 + number, 20)) for number in range(30)]
+    found, _ = search(items, {"copy": "é\n".join(text for _, text in items), "clean": filler(7)})
+    assert found["copy"]["num_items"] == 30
+    assert found["copy"]["items"][0]["words"] == 20
+
+
+def test_phrase_of_many_items_is_no_evidence(search: Callable[..., Any]) -> None:
+    """MATH asks "enter your answer in the form (r, theta) where ..." often: training problems went for it."""
+    phrase = " ".join(WORDS[:20])
+    items = [(f"i{number}", f"{filler(500 + number, 20)} {phrase}") for number in range(4)]
+    documents = {"phrase": planted(phrase), "item": planted(items[2][1]), "both": planted(items[3][1][-300:])}
+    assert set(search(items, documents)[0]) == {"item", "both"}
+    assert set(search(items[:3], documents)[0]) == {"phrase", "item", "both"}
+    # An item that is nothing but the phrase is found as a whole; the forms of one item are not many.
+    assert set(search([*items, ("only", phrase)], {"phrase": planted(phrase)})[0]) == {"phrase"}
+    forms = [("i", f"{phrase} {number}") for number in range(9)]
+    assert set(search(forms, {"phrase": planted(phrase)})[0]) == {"phrase"}
+
+
+def test_code_of_a_drawing_is_no_evidence(search: Callable[..., Any]) -> None:
+    """Labels of a triangle in Asymptote stand in every document with a figure, thirteen words in a row."""
+    drawing = '[asy]\ndraw(A--B--C--cycle);\nlabel("$A$", A, NW);\nlabel("$B$", B, SW);\nlabel("$C$", C, SE);\n[/asy]'
+    documents = {"figure": planted(drawing), "item": planted(LONG), "short": planted(f"Find {drawing} now")}
+    items = [("long", f"{LONG}\n{drawing}\nSay why."), ("short", f"Find {drawing} now")]
+    assert set(search(items, documents)[0]) == {"item", "short"}
 
 
 def test_forms_of_one_text_are_one_item(search: Callable[..., Any]) -> None:

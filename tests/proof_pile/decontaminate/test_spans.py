@@ -16,6 +16,20 @@ def test_span_grows_to_the_paragraph() -> None:
     assert cut(text, "farmer has\nten") == "Before.\n\nAfter.\n"
 
 
+def test_span_in_a_latex_list_is_the_item_and_leaves_the_list_whole() -> None:
+    """A sheet of problems is one paragraph of LaTeX: all went for one, or an \\end was left without its \\begin."""
+    text = (
+        "Before.\n\n\\begin{enumerate}\n\\item First.\n\\item A farmer has ten cows.\nHow many?\n\\item Third.\n"
+        "\\end{enumerate}\n\n\\begin{exercise}[Hens] A farmer has\n\\[ x = 3 \\] hens.\n\nFind $x$.\n\\end{exercise}\n"
+    )
+    assert cut(text, "has ten", "hens") == (
+        "Before.\n\n\\begin{enumerate}\n\\item First.\n\\item Third.\n\\end{enumerate}\n\n"
+        "\\begin{exercise}[Hens] Find $x$.\n\\end{exercise}\n"
+    )
+    last = "\\begin{itemize}\n\\item One.\n\\item A farmer has ten cows.\n\\end{itemize}\n"
+    assert cut(last, "farmer") == "\\begin{itemize}\n\\item One.\n\\end{itemize}\n"
+
+
 def test_span_in_a_long_block_grows_to_the_line() -> None:
     lines = [f'{{"n": {number}, "text": "line of a long file without an empty line"}}' for number in range(100)]
     text = "\n".join(lines)

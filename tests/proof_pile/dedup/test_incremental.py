@@ -160,8 +160,9 @@ def test_partitions_and_memory_change_no_mark(corpus: Make, monkeypatch: pytest.
         [(f"{n}-{m}", " ".join(similar(random_words(n, 100), 0.6 + 0.08 * m, m))) for n in range(12)] for m in range(5)
     ]
     expected = corpus({"s": files}, folder="one", near=NEAR).marks()
-    from proof_pile.dedup import candidates, clusters
+    from proof_pile.dedup import candidates, clusters, fingerprints
 
+    monkeypatch.setattr(fingerprints, "WAITING_BYTES", 4096)
     monkeypatch.setattr(candidates, "BYTES_A_KEY", 1 << 20)
     monkeypatch.setattr(clusters, "_BYTES_A_PAIR", 1 << 20)
     monkeypatch.setattr(duplicates, "GROUP_FILES", 2)

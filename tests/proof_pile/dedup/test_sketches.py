@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 from llemma.core.errors import DamagedFileError
 from proof_pile.dedup.arrays import ArrayFile, Spill, write_array
 from proof_pile.dedup.banding import Banding, choose_banding
-from proof_pile.dedup.candidates import ALL_PAIRS, bucket_pairs
+from proof_pile.dedup.candidates import ALL_PAIRS, PAIR, bucket_pairs
+from proof_pile.dedup.clusters import pair_stretches
 from proof_pile.dedup.components import Components
 from proof_pile.dedup.config import NearDuplicatesConfig
 from proof_pile.dedup.runs import stretches
@@ -168,8 +169,8 @@ def test_array_file_takes_rows_of_any_distance(tmp_path: Path) -> None:
         rows = np.concatenate([rows[:600], np.arange(49_000, 50_000)])
         rows = np.unique(rows)
         assert array.take(rows)["a"].tolist() == (rows * 3).tolist()
-        assert array.first_at_least("a", 301) == 101
-        assert array.first_at_least("a", 10**9) == 50_000
+        assert array.first_at_least(("a",), (301,)) == 101
+        assert array.first_at_least(("a",), (10**9,)) == 50_000
         assert sum(len(block) for block in array.blocks(10_000)) == 50_000
     with pytest.raises(DamagedFileError, match="not whole records"):
         ArrayFile(tmp_path / "x", np.dtype([("a", "<u8"), ("b", "u1", (13,))]))
@@ -186,6 +187,38 @@ def test_spill_keeps_the_order_of_each_file(tmp_path: Path) -> None:
         spill.add(numbers, values.astype("<u8"))
     spill.flush()
     assert {number: spill.read(number).tolist() for number in range(5)} == expected
+    assert np.concatenate(list(spill.drain())).tolist() == [value for number in range(5) for value in expected[number]]
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_spill_that_fits_into_memory_writes_nothing(tmp_path: Path) -> None:
+    spill = Spill(tmp_path / "is not made", 3, np.dtype("<u8"), 1 << 20)
+    assert np.concatenate(list(spill.drain())).tolist() == []
+    for number, value in ((2, 20), (0, 1), (2, 21), (0, 2)):
+        spill.add(np.array([number]), np.array([value], "<u8"))
+    assert np.concatenate(list(spill.drain())).tolist() == [1, 2, 20, 21]
+
+
+def test_pairs_are_cut_also_where_all_have_one_first_document(tmp_path: Path) -> None:
+    """Cut by first documents, a million copies of one text were a single stretch that no memory bound."""
+    expected, paths = set(), []
+    for number in range(7):
+        seconds = [5, *range(10 + number, 3000, 1 + number), 2**33]
+        pairs = np.zeros(len(seconds), PAIR)
+        pairs["first"], pairs["second"] = 4, seconds
+        expected |= {(4, second) for second in seconds}
+        paths.append(str(tmp_path / str(number)))
+        with open(paths[-1], "wb") as file:
+            write_array(file, pairs)
+    stretches_of_pairs = list(pair_stretches(paths, room=160 * 1000))
+    found = [
+        pair
+        for pairs in stretches_of_pairs
+        for pair in zip(*(pairs[n].tolist() for n in ("first", "second")), strict=True)
+    ]
+    assert found == sorted(expected)
+    assert len(stretches_of_pairs) > 5
+    assert max(map(len, stretches_of_pairs)) < 1500
 
 
 def test_stretches_fill_the_room_and_leave_no_part_out() -> None:

@@ -184,6 +184,15 @@ def test_file_of_test_theorems_alone_is_dropped() -> None:
     assert verdict == Drop("only-test-theorems")
 
 
+def test_blank_lines_close_up_where_a_theorem_was_and_stay_elsewhere() -> None:
+    """All blank lines of the file were squeezed, and a file that began with a test theorem began with blank lines."""
+    theorem = "theorem a : true :=\ntrivial\n"
+    kept = "lemma b : true := trivial\n"
+    text = f"{theorem}\n\n{kept}\n\n\n{kept}\n{theorem.replace(' a ', ' c ')}\n{kept}"
+    verdict = judge(text, "lean", names=("a", "c"))
+    assert verdict.document.text == f"{kept}\n\n\n{kept}\n{kept}"
+
+
 def test_settled_section_changes_with_what_its_lists_hold(tmp_path: Path) -> None:
     lean_list(tmp_path / "t.json", ("a.lean", "x"))
     first = Config(kind="theorems", lean=("t.json",)).settled(tmp_path)

@@ -4,12 +4,18 @@ from __future__ import annotations
 
 import itertools
 import math
+import random
 import sys
+from collections import Counter, defaultdict
 from pathlib import Path
 
 import pytest
 
+import proof_pile
 from llemma.core.errors import DamagedFileError, InputError, MissingPackageError
+from proof_pile.documents import make_document
+from proof_pile.filters import Drop, Keep
+from proof_pile.filters.perplexity import Config, make
 from proof_pile.quality.perplexity import load_language_model, normalise, perplexity_of
 
 UNIGRAMS = [
@@ -98,3 +104,48 @@ def test_missing_package_is_named_with_its_extra(tmp_path: Path, monkeypatch: py
     monkeypatch.setitem(sys.modules, "kenlm", None)
     with pytest.raises(MissingPackageError, match=r"pip install 'llemma\[perplexity\]'"):
         load_language_model(str(tmp_path / "another.arpa"))
+
+
+def trained_arpa(texts: list[str]) -> str:
+    """A bigram model with Witten-Bell smoothing, interpolated, as an ARPA file: written from its definition."""
+    unigrams: Counter[str] = Counter()
+    bigrams: dict[str, Counter[str]] = defaultdict(Counter)
+    for text in texts:
+        words = normalise(text).split()
+        unigrams.update([*words, "</s>"])
+        for before, word in itertools.pairwise(["<s>", *words, "</s>"]):
+            bigrams[before][word] += 1
+    total = unigrams.total() + len(unigrams) + 1
+    chance = {word: (count + 1) / total for word, count in unigrams.items()} | {"<unk>": 1 / total, "<s>": 1e-99}
+    left = {word: len(after) / (after.total() + len(after)) for word, after in bigrams.items()}
+    ones = [f"{math.log10(chance[w])}\t{w}\t{math.log10(left.get(w, 1.0))}" for w in sorted(chance)]
+    twos = [
+        f"{math.log10(count / (after.total() + len(after)) + left[before] * chance[word])}\t{before} {word}"
+        for before, after in sorted(bigrams.items())
+        for word, count in sorted(after.items())
+    ]
+    parts = [f"\\data\\\nngram 1={len(ones)}\nngram 2={len(twos)}\n", "\\1-grams:", *ones, "", "\\2-grams:", *twos, ""]
+    return "\n".join([*parts, "\\end\\", ""])
+
+
+def test_model_trained_on_prose_tells_prose_from_word_salad(tmp_path: Path) -> None:
+    pytest.importorskip("kenlm", reason="needs kenlm (the extra 'perplexity')")
+    folder = Path(proof_pile.__file__).parent / "sample/documents/text"
+    pages = [path.read_text(encoding="utf-8") for path in sorted([*folder.glob("*.md"), *folder.glob("*.txt")])]
+    path = tmp_path / "prose.arpa"
+    path.write_text(trained_arpa(pages[:-2]), encoding="utf-8")
+    perplexity = load_language_model(str(path))
+    draw = random.Random(4)
+    for page in pages[-2:]:
+        words = page.split()
+        salad = " ".join(draw.sample(words, len(words)))
+        german = "Die alte Karte zeigte eine Insel vor der Küste, drei Hügel und einen Hafen. " * 5
+        assert perplexity(pages[0]) < perplexity(page) < perplexity(salad)
+        assert perplexity(page) < perplexity(german)
+        limit = (perplexity(page) + perplexity(salad)) / 2
+        config = Config(kind="perplexity", model=str(path), max_perplexity=limit, note=True)
+        judge = make(config.settled(tmp_path))
+        kept = judge(make_document("s", "page", page))
+        assert isinstance(kept, Keep)
+        assert kept.document.meta["perplexity"] == round(perplexity(page), 1)
+        assert judge(make_document("s", "salad", salad)) == Drop("perplexity")

@@ -131,6 +131,15 @@ def test_pages_keep_their_equations_and_lose_their_menus(found: Found) -> None:
     assert sum(page.meta["num_formulas"] > 0 for page in pages) >= 11
 
 
+def test_questions_have_their_answers_with_the_best_first_and_their_equations(found: Found) -> None:
+    asked = {name: d for (s, name), d in found.kept.items() if s == "web" and d.meta.get("site") == "math.example.org"}
+    assert len(asked) == 4
+    assert asked["https://math.example.org/questions/1"].meta["answer_scores"] == [10, 9]  # as strings, 9 comes first
+    text = asked["https://math.example.org/questions/7"].text
+    assert text.startswith("Q: Is the derivative") and "\n\nA: No. Take $f(x)=x^2\\sin(1/x^2)$" in text
+    assert r"$$f'(x) = 2x\sin\frac{1}{x^2}-\frac2x\cos\frac1{x^2},$$" in text
+
+
 def test_papers_lose_comments_macros_and_bibliographies(found: Found) -> None:
     papers = [d for (s, _), d in found.kept.items() if s == "arxiv" and "synthetic" not in d.meta]
     assert len(papers) >= 7

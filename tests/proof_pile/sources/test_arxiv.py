@@ -11,8 +11,11 @@ from typing import Any
 
 import pytest
 
+from proof_pile.build.recipe import load_recipe
 from proof_pile.documents import Document, Quarantined
-from proof_pile.sources import arxiv, jsonl
+from proof_pile.sample import RECIPE
+from proof_pile.sources import arxiv, jsonl, list_files
+from proof_pile.sources import read as read_kind
 
 PAPER = (
     b"\\documentclass{a}\\newcommand{\\R}{R}\n\\title{On %s}\n\\begin{document}\n\\section{x} $\\R$\n\\end{document}\n"
@@ -112,6 +115,64 @@ def test_single_papers_and_folders_stand_side_by_side(tmp_path: Path) -> None:
 )
 def test_id_is_told_from_the_file_name(stem: str, wanted: str | None) -> None:
     assert arxiv.arxiv_id(stem) == wanted
+
+
+def test_bulk_tar_with_bombs_links_and_paths_out_of_it_gives_the_other_papers(tmp_path: Path) -> None:
+    raw = io.BytesIO()
+    bombs = {
+        "2101/2101.00001.gz": gzip.compress(b"\\section{x}" + b" " * 60_000_000),
+        "2101/2101.00002.gz": gzip.compress(tar({"../up.tex": PAPER, "/etc/abs.tex": PAPER, "ms.tex": PAPER})),
+        "2101/2101.00003.gz": gzip.compress(tar({"inner.tar.gz": b"x", "ms.tex": PAPER})),
+        "../2101.00005.gz": gzip.compress(PAPER),  # a paper's name counts, not where the tar would put it
+    }
+    with tarfile.open(fileobj=raw, mode="w") as archive:
+        for name, data in bombs.items():
+            info = tarfile.TarInfo(name)
+            info.size = len(data)
+            archive.addfile(info, io.BytesIO(data))
+        link = tarfile.TarInfo("2101/2101.00004.gz")
+        link.type, link.linkname = tarfile.SYMTYPE, "/etc/passwd"
+        archive.addfile(link)
+    (tmp_path / "arXiv_src_2101_001.tar").write_bytes(raw.getvalue())
+    records = read(tmp_path)
+    assert [d.name for d in records if isinstance(d, Document)] == ["2101.00002", "2101.00003", "2101.00005"]
+    assert [(r.member, r.reason) for r in records if isinstance(r, Quarantined)] == [
+        ("2101.00001", "paper longer than 10000000 bytes"),
+        ("2101.00002/../up.tex", "member path leaves the archive"),
+        ("2101.00002//etc/abs.tex", "member path leaves the archive"),
+        ("2101.00003/inner.tar.gz", "archive within an archive"),
+        ("2101/2101.00004.gz", "member is a link or a device"),
+    ]
+
+
+def test_submission_of_the_sample_is_read_as_one_paper(tmp_path: Path) -> None:
+    folder = RECIPE.parent / "documents" / "submissions"
+    (document,) = read(folder)
+    assert isinstance(document, Document)
+    assert (document.name, document.meta["main"], document.meta["timestamp"]) == (
+        "2108.00010", "farey.tex", "2021-08-17T09:00:00")  # fmt: skip
+    assert "the function of M\u00f6bius" in document.text and 'print("%d fractions"' in document.text
+    for gone in ("\\Farey", "\\dtm", "\\fr{", "TODO", "\\input", "\\bibitem", "\\author"):
+        assert gone not in document.text
+
+
+def test_shipped_recipe_loads_and_reads_a_bulk_tar(tmp_path: Path) -> None:
+    text = (RECIPE.parents[1] / "recipes" / "arxiv.yml").read_text(encoding="utf-8")
+    (tmp_path / "arxiv.yml").write_text(text, encoding="utf-8")
+    (tmp_path / "arxiv" / "src").mkdir(parents=True)
+    (tmp_path / "arxiv" / "src" / "arXiv_src_2101_001.tar").write_bytes(tar(bulk()))
+    (source,) = load_recipe(tmp_path / "arxiv.yml").sources
+    (config,) = source.inputs
+    records = [r for f in list_files(config, tmp_path) for r in read_kind(config, f, source.name)]
+    assert sum(isinstance(r, Document) for r in records) == 3
+
+
+def test_every_input_that_the_shipped_recipe_offers_in_comments_loads_too(tmp_path: Path) -> None:
+    text = (RECIPE.parents[1] / "recipes" / "arxiv.yml").read_text(encoding="utf-8")
+    (tmp_path / "all.yml").write_text(text.replace("# - {kind", "- {kind"), encoding="utf-8")
+    (source,) = load_recipe(tmp_path / "all.yml").sources
+    assert [config.kind for config in source.inputs] == ["arxiv", "latex", "jsonl", "arxiv"]
+    assert len(source.filters) == 5
 
 
 def test_same_bytes_give_the_same_documents(tmp_path: Path) -> None:

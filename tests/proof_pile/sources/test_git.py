@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import hashlib
 import os
 import shutil
 import subprocess
@@ -12,7 +13,7 @@ import pytest
 
 from llemma.core.errors import InputError
 from proof_pile.documents import Document, Quarantined
-from proof_pile.sources import git
+from proof_pile.sources import git, object_store
 from proof_pile.sources.object_store import GitError, ObjectStore
 
 pytestmark = pytest.mark.skipif(shutil.which("git") is None, reason="git is not installed")
@@ -117,6 +118,14 @@ def test_date_takes_the_latest_commit_before_it(repository: Path) -> None:
     assert late in documents(repository)
 
 
+def test_matlab_as_it_was_on_a_day_is_read_like_every_language(repository: Path) -> None:
+    """process_github.py has `argsinit_date` for args.init_date in its part for Matlab: it ended with a NameError."""
+    commit(repository, {"ok.m": "y = x;\n"})
+    commit(repository, {"ok.m": "y = z;\n"}, when="2023-06-01T00:00:00Z")
+    found = documents(repository, languages=("matlab",), before=datetime.date(2023, 4, 1))
+    assert {name: document.text for name, document in found.items()} == {"proofs/ok.m": "y = x;\n"}
+
+
 def test_repository_without_a_commit_so_old_is_quarantined_alone(repository: Path) -> None:
     other = repository.parent / "newer"
     other.mkdir()
@@ -192,6 +201,53 @@ def test_damaged_repository_is_quarantined_and_the_others_are_read(repository: P
     records = read_all(repository.parent, languages=("lean",))
     assert sum(isinstance(r, Document) for r in records) == 2
     assert [r.path.split("@")[0] for r in records if isinstance(r, Quarantined)] == ["broken"]
+
+
+@pytest.mark.parametrize("damage", ["garbage", "cut", "empty"])
+def test_damaged_object_costs_its_file_and_not_those_behind_it(repository: Path, damage: str) -> None:
+    """git ends at the first object that it cannot unpack, and all files of the piece behind it were lost with it."""
+    commit(repository, {f"many/f{n:02d}.lean": f"theorem t{n} : true := trivial\n" * 9 for n in range(20)})
+    for number in (3, 4, 11):
+        sha = run_git(repository, "rev-parse", f"HEAD:many/f{number:02d}.lean")
+        path = repository / ".git/objects" / sha[:2] / sha[2:]
+        path.chmod(0o644)
+        path.write_bytes({"garbage": b"garbage", "cut": path.read_bytes()[:20], "empty": b""}[damage])
+    records = read_all(repository, languages=("lean",))
+    lost = {f"proofs/many/f{n:02d}.lean" for n in (3, 4, 11)}
+    assert {r.path for r in records if isinstance(r, Quarantined)} == lost
+    assert len([r for r in records if isinstance(r, Document)]) == 2 + 17
+
+
+def test_damaged_pack_costs_the_objects_that_it_hits(repository: Path) -> None:
+    texts = {f"many/f{n:02d}.lean": hashlib.sha512(b"%d" % n).hexdigest() * 9 for n in range(60)}
+    commit(repository, texts)
+    run_git(repository, "gc", "-q")
+    [pack] = (repository / ".git/objects/pack").glob("*.pack")
+    pack.chmod(0o644)
+    data = bytearray(pack.read_bytes())
+    data[len(data) // 2 : len(data) // 2 + 10] = bytes(10)
+    pack.write_bytes(data)
+    records = read_all(repository, languages=("lean",))
+    lost = [r for r in records if isinstance(r, Quarantined)]
+    kept = {r.name: r.text for r in records if isinstance(r, Document)}
+    assert 1 <= len(lost) <= 3 and all(r.reason.endswith("is damaged") for r in lost)
+    assert len(kept) == 62 - len(lost)
+    assert all(kept[f"proofs/{name}"] == text for name, text in texts.items() if f"proofs/{name}" in kept)
+
+
+def test_repository_with_more_damage_than_is_borne_is_given_up(
+    repository: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    commit(repository, {f"many/f{n:02d}.lean": f"theorem t{n} : true := trivial\n" * 9 for n in range(9)})
+    for number in range(2, 9):
+        sha = run_git(repository, "rev-parse", f"HEAD:many/f{number:02d}.lean")
+        path = repository / ".git/objects" / sha[:2] / sha[2:]
+        path.chmod(0o644)
+        path.write_bytes(path.read_bytes()[:20])
+    monkeypatch.setattr(object_store, "MAX_DAMAGED", 3)
+    faults = [r for r in read_all(repository, languages=("lean",)) if isinstance(r, Quarantined)]
+    assert [fault.path for fault in faults[:-1]] == [f"proofs/many/f0{n}.lean" for n in (2, 3, 4)]
+    assert "more than 3 damaged objects: read up to many/f05.lean" in faults[-1].reason
 
 
 def test_large_repository_is_read_in_parts_that_make_the_whole(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import random
+import re
 from pathlib import Path
 
 import pytest
@@ -11,6 +13,9 @@ from proof_pile.documents import Document, Quarantined
 from proof_pile.sources import html
 from proof_pile.sources.html_text import PageRules, extract_page, fragment_text
 from proof_pile.sources.inputs import SourceFile
+from proof_pile.sources.web import equations
+from proof_pile.sources.web.equations import Delimiters, lift_delimited
+from proof_pile.sources.web.markup import Lifted
 
 FILLER = "<p>" + "Some words that make the page long enough to count as content. " * 5 + "</p>"
 
@@ -157,7 +162,9 @@ def test_heading_without_text_goes() -> None:
 
 
 def test_lines_that_no_author_wrote_go() -> None:
-    page = f"<p>Share this page</p>{FILLER}<p>\u00a9 2020 Example. All rights reserved.</p><p>Next</p>"
+    page = (
+        f"<p>Share this page</p>{FILLER}<p>\u00a9 2020 Example. All rights reserved.</p><p>Next</p><p>[MathJax on]</p>"
+    )
     assert extract_page(page).text.startswith("Some words")
     assert extract_page(page).text.endswith("content.\n")
 
@@ -235,7 +242,7 @@ def test_page_in_latin_1_is_read_by_its_declared_charset(tmp_path: Path) -> None
 
 def test_deeply_nested_page_is_refused_before_it_is_parsed(tmp_path: Path) -> None:
     """The parser of before needed minutes for 300,000 open elements; no page that people read has so many."""
-    (record,) = read_page(tmp_path, b"<div>" * 300_000 + b"x")
+    (record,) = read_page(tmp_path, b"<div>" * 1_000_000 + b"x")
     assert isinstance(record, Quarantined) and "elements inside one another" in record.reason
     (shallow,) = read_page(tmp_path, b"<div>" * 2_000 + FILLER.encode())
     assert isinstance(shallow, Document) and "Some words" in shallow.text
@@ -295,6 +302,32 @@ def test_document_is_named_by_the_canonical_url(tmp_path: Path) -> None:
 )
 def test_page_made_of_one_construct_is_read_or_quarantined(tmp_path: Path, unit: str) -> None:
     assert len(read_page(tmp_path, (FILLER + unit * (100_000 // len(unit))).encode())) == 1
+
+
+def test_page_of_one_line_is_read_up_to_its_bound_in_time_that_grows_with_its_length(tmp_path: Path) -> None:
+    line = (FILLER + r"\(x_1\) <b>and</b> ").encode() * 8_000
+    (record,) = read_page(tmp_path, line)
+    assert isinstance(record, Document) and record.meta["num_formulas"] == 8_000
+    (record,) = read_page(tmp_path, line * 5)
+    assert isinstance(record, Quarantined) and record.reason == "page longer than 10000000 bytes"
+
+
+def test_formula_is_read_whole_or_step_by_step_to_the_same_end() -> None:
+    r"""Pages that set formulas take a short way for plain ones; what the short way passes over must not differ."""
+    platform = Delimiters(platform=True, dollars=True, backquotes=False)
+    draw = random.Random(7)
+    pieces = [r"\(", r"\)", r"\[", r"\]", "$", "$$", "\\\\", r"\$", "{", "}", "x", r"\alpha", "_1", " ", "a word", "\x01",
+              "\x04", "\n", "latex ", r"\begin{align}", r"\end{align}", "[tex]", "[/tex]", ")", "]", "&"]  # fmt: skip
+    num_formulas = 0
+    for _ in range(3000):
+        text = "".join(draw.choice(pieces) for _ in range(draw.randint(1, 14)))
+        short, long = Lifted(), Lifted()
+        found = lift_delimited(text, platform, short, 1000)
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(equations, "_WHOLE_OR_DOLLAR", re.compile(f"(?!)()()()()|{equations._OPENER.pattern}", re.I))
+            assert (lift_delimited(text, platform, long, 1000), long.items) == (found, short.items), text
+        num_formulas += len(short.items)
+    assert num_formulas > 400
 
 
 def test_deeply_nested_page_whose_elements_are_closed_is_refused_too(tmp_path: Path) -> None:

@@ -108,6 +108,14 @@ def test_isabelle_proof_steps_under_proof_and_metadata_are_read(tmp_path: Path) 
     assert document.text == "[STATEMENT]\nlemma a" and document.meta["file"] == "T"
 
 
+def test_page_in_a_numbered_file_has_no_language_that_the_file_s_name_would_tell(tmp_path: Path) -> None:
+    """OpenWebMath's files in Proof-Pile-2 are called shard-0000, and all pages were in the language "shard"."""
+    page = {"text": "Let $x$ be given.", "meta": json.dumps({"url": "http://a.org/b", "date": "2020"})}
+    (document,) = read_json(tmp_path / "shard-0000.jsonl", [page], layout="auto")
+    assert isinstance(document, Document)
+    assert (document.name, document.meta) == ("http://a.org/b", {"url": "http://a.org/b", "date": "2020"})
+
+
 def test_record_of_no_known_layout_is_read_by_the_keys_of_the_section(tmp_path: Path) -> None:
     assert one(tmp_path, {"body": "x", "id": 7}, layout="auto", text_key="body").name == "7"
     (bad,) = read_json(tmp_path / "b.jsonl", [{"content": 3}], layout="the-stack")
@@ -122,6 +130,12 @@ def test_record_of_no_known_layout_is_read_by_the_keys_of_the_section(tmp_path: 
         ("data/cpp/train-00000-of-00012.parquet", "cpp"),
         ("lean-test.jsonl", "lean"),
         ("c-validation.jsonl", "c"),
+        ("train/github-coq-train-0000.jsonl", "coq"),
+        ("train/github-MATLAB-train-0001.jsonl.zst", "matlab"),
+        ("lean_proofsteps.jsonl", "lean"),
+        ("train/isa_proofsteps.jsonl", "isabelle"),
+        ("data/fortran-free-form/data-00000.parquet", "fortran"),
+        ("data/c++/x.parquet", "cpp"),
     ],
 )
 def test_file_of_a_collection_tells_its_language(name: str, wanted: str) -> None:

@@ -51,3 +51,13 @@ def test_damaged_parquet_is_quarantined_and_raises_nothing(tmp_path: Path) -> No
     path.write_bytes(b"PAR1 not really")
     (record,) = read_all(path)
     assert isinstance(record, Quarantined) and record.reason.startswith("not a Parquet file")
+
+
+def test_text_longer_than_is_allowed_costs_its_own_row(tmp_path: Path) -> None:
+    """Bytes are bounded, as the setting says; characters were."""
+    texts = ["one", "é" * 1024, "é" * 1025, "two"]
+    pq.write_table(pa.table({"text": texts, "id": ["0", "1", "2", "3"]}), tmp_path / "part.parquet")
+    records = read_all(tmp_path, max_text_bytes=2048)
+    assert [r.name for r in records if isinstance(r, Document)] == ["0", "1", "3"]
+    [bad] = [r for r in records if isinstance(r, Quarantined)]
+    assert (bad.line, bad.reason) == (3, "text longer than 2048 bytes")

@@ -147,7 +147,7 @@ def test_other_ids_than_the_librarys_on_the_documents_themselves_stop_the_build(
     encode._tokenizer.cache_clear()
     monkeypatch.setattr(SentencePieceTokenizer, "encode_batch", lambda self, texts: [np.array([3])] * len(texts))
     file = write_documents(tmp_path / "a.parquet", small_rows)
-    with pytest.raises(WorkError, match="two tokenizers that must agree"):
+    with pytest.raises(WorkError, match=r"two tokenizers that must agree .* set 'engine: library'"):
         run_step(tmp_path, ENCODE, [Task(inputs=(file, vocabulary))])
 
 
@@ -156,7 +156,7 @@ def test_text_that_becomes_the_end_of_a_document_is_refused_with_the_documents_n
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:  # fmt: skip
     encode._tokenizer.cache_clear()
-    tokenizer = encode._tokenizer(vocabulary.path, vocabulary.sha256, None)
+    tokenizer = encode._tokenizer(vocabulary.path, vocabulary.sha256, None, True)
     row = next(row for row in small_rows if row.source == "papers")
     monkeypatch.setattr(tokenizer, "eod_id", tokenizer.encode(row.text)[7])
     file = write_documents(tmp_path / "a.parquet", [row])
@@ -191,6 +191,10 @@ def test_huggingface_tokenizer_of_the_same_vocabulary_gives_the_same_shards(
     assert [(o.name, o.sha256) for o in spm.outputs] == [(o.name, o.sha256) for o in hf.outputs]
     with pytest.raises(InputError, match="eod"):
         run_step(tmp_path / "none", ENCODE, [Task(inputs=(file, json_file))])
+    for number, vocabulary_file in enumerate((vocabulary, json_file)):
+        [library] = run_step(tmp_path / str(number), ENCODE, [Task(inputs=(file, vocabulary_file))], eod="</s>",
+                             engine="library")  # fmt: skip
+        assert [(o.name, o.sha256) for o in library.outputs] == [(o.name, o.sha256) for o in spm.outputs]
 
 
 def test_file_without_the_columns_of_documents_is_named(vocabulary: InputFile, run_step: Run, tmp_path: Path) -> None:

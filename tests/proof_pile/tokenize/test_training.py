@@ -86,3 +86,14 @@ def test_too_little_text_says_what_to_change(
     none = write_documents(tmp_path / "none.parquet", [row for row in small_rows if row.split == "test"])
     with pytest.raises(WorkError, match="no text in the split 'train'"):
         run_step(tmp_path, FUNCTION, [Task(inputs=(none,))], vocab_size=400)
+
+
+def test_vocabulary_without_room_for_the_characters_asks_for_a_larger_one(
+    small_rows: list[Any], write_documents: Documents, run_step: Run, tmp_path: Path
+) -> None:
+    """It asked for a smaller vocab_size, which could only make it worse."""
+    rows = write_documents(tmp_path / "rows.parquet", small_rows)
+    with pytest.raises(WorkError, match=r"of 260 pieces has no room .* give a vocab_size above (\d+)") as caught:
+        run_step(tmp_path, FUNCTION, [Task(inputs=(rows,))], vocab_size=260)
+    enough = int(str(caught.value).split()[-1]) + 1
+    run_step(tmp_path, FUNCTION, [Task(inputs=(rows,))], vocab_size=enough)

@@ -15,6 +15,10 @@ from llemma.core.steps import Task
 KEPT: list[bytes] = []  # as a library's cache would
 
 
+def BETWEEN() -> None:  # noqa: N802
+    """Is called by the task that makes two files, when they are there: for a test to replace."""
+
+
 def act(params: dict[str, Any], task: Task, out: Path) -> dict[str, int]:
     """Does what the task's `how` says; `folder` is for marks that outlive a try."""
     how = task.args["how"]
@@ -39,9 +43,18 @@ def act(params: dict[str, Any], task: Task, out: Path) -> dict[str, int]:
         del ballast
     if how == "keep":
         KEPT.append(os.urandom(task.args["mb"] << 20))
+    if how == "gate":
+        deadline = time.monotonic() + 60
+        while not (Path(params["folder"]) / "open").exists() and time.monotonic() < deadline:
+            time.sleep(0.02)
     if how == "wait":
         time.sleep(task.args.get("seconds", 0.5))
     (out / "file").write_text(how)
+    if how == "two files":
+        (out / "a").write_text("a")
+        (out / ".partial-b").write_text("b")
+        BETWEEN()
+        (out / ".partial-b").rename(out / "b")
     return {"pid": os.getpid(), "tries": tries}
 
 

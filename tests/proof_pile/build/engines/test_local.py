@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import os
-import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from build_runs import wait_until
+from slurm_cluster import is_alive
 
 from llemma.core.errors import InputError, WorkError
 from proof_pile.build.engines.batch import Job
@@ -61,13 +61,13 @@ def test_task_that_fails_does_not_stop_the_others(make_jobs: MakeJobs, tries: Tr
 @pytest.mark.parametrize("how", ["fill", "fill quietly"])
 @pytest.mark.parametrize("workers", [1, 2])
 def test_full_disk_stops_the_batch_with_one_message(make_jobs: MakeJobs, workers: int, how: str) -> None:
-    jobs = make_jobs(how, *["work"] * 50)
+    jobs = make_jobs(how, *["wait"] * 50, seconds=0.2)
     with pool(workers) as engine, pytest.raises(WorkError) as caught:
         engine.run(jobs, Journal())
     assert str(caught.value).startswith(f"act, {how} 0: the disk is full")
     assert "partial" not in str(caught.value)
     assert caught.value.exit_code == 1
-    assert len(jobs[0][0].missing()) > 40
+    assert len(jobs[0][0].missing()) > 10  # the other worker may have begun long before the one whose disk is full
     assert not list(jobs[0][0].path.glob(".partial-*"))
 
 
@@ -160,18 +160,3 @@ def test_workers_end_with_their_driver_even_after_kill_9(make_jobs: MakeJobs, tm
     driver.kill()
     driver.wait()
     wait_until(lambda: not any(is_alive(worker) for worker in workers))
-
-
-def is_alive(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-        return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] != "Z"
-    except (ProcessLookupError, FileNotFoundError):
-        return False
-
-
-def wait_until(condition: Callable[[], bool], timeout_s: float = 30) -> None:
-    deadline = time.monotonic() + timeout_s
-    while not condition():
-        assert time.monotonic() < deadline
-        signal.sigtimedwait([], 0.02)

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from build_runs import wait_until
+from slurm_cluster import children_of, is_alive
 
 pytest.importorskip("ray", reason="Ray is not installed")
 
@@ -47,25 +48,37 @@ def test_ray_made_for_a_build_does_all_but_the_tasks_that_fail_and_ends(make_job
 
 
 def test_ray_node_that_dies_costs_only_the_tasks_that_ran_there(
-    cluster: Any, make_jobs: MakeJobs, tries: Tries
+    cluster: Any, make_jobs: MakeJobs, tries: Tries, tmp_path: Path
 ) -> None:
-    jobs = make_jobs(*["wait"] * 8, seconds=0.7)
+    jobs = make_jobs(*["gate"] * 8)
+    marks = tmp_path / "marks"
+    [other] = [node for node in cluster.list_all_nodes() if not node.head]
+    [raylet] = [info.process.pid for info in other.all_processes["raylet"]]
+    cut_off: list[str] = []
+
+    def at_work_there() -> dict[int, str]:
+        workers = children_of(raylet)
+        return {int(mark.read_text()): mark.stem for mark in marks.glob("*.*") if mark.read_text() in map(str, workers)}
 
     class Watch(Journal):
-        num_done = 0
+        num_begun = 0
 
-        def finished(self, job: Job) -> None:
-            self.num_done += 1
-            if self.num_done == 2:
-                wait_until(lambda: sum(tries(job) for job in jobs) > 3)  # both nodes are at work on their next ones
-                [other] = [node for node in cluster.list_all_nodes() if not node.head]
+        def started(self, job: Job, where: str) -> None:
+            self.num_begun += 1
+            if self.num_begun == 4:  # as many as are handed over at once: two of them wait for a processor
+                wait_until(lambda: bool(at_work_there()))
+                [(pid, key)] = at_work_there().items()
                 cluster.remove_node(other, allow_graceful=False)
+                wait_until(lambda: not is_alive(pid))  # it outlives its node by a moment
+                cut_off.append(key)
+                (marks / "open").touch()
 
     with RayEngine(1, address=cluster.address) as engine:
         assert engine.description == f"the Ray cluster at {cluster.address}"
         engine.run(jobs, Watch())
     assert jobs[0][0].missing() == []
-    assert sorted(tries(job) for job in jobs)[-1] == 2
+    [key] = cut_off
+    assert [tries(job) for job in jobs] == [2 if job[0].tasks[job[1]].key == key else 1 for job in jobs]
 
 
 def test_ray_cluster_that_is_not_there_is_named() -> None:

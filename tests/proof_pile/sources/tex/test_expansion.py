@@ -78,6 +78,7 @@ CASES = [
     (r"\newcommand{\needs}[2]{#1#2}\needs{a}", r"\needs{a}"),
     (r"\renewcommand{\section}[1]{\textbf{#1}}\section{A}", r"\section{A}"),
     (r"\makeatletter\def\a@b{1}\makeatother\a@b", r"\a@b"),
+    (r"\makeatletter\let\@old\maketitle\renewcommand{\maketitle}{\@old Notes}\makeatother\maketitle{}x", "{}x"),
 ]  # fmt: skip
 
 

@@ -272,3 +272,15 @@ def test_redpajama_mode_finds_paragraph_and_subparagraph_only_together() -> None
     assert redpajama("x \\subparagraph{A} y\n") is None
     assert redpajama("x \\paragraph{A}\\subparagraph{B} y\n") == "\\paragraph{A}\\subparagraph{B} y\n"
     assert documents({"main.tex": "x \\paragraph{A} y\n"}) == {"p": "x \\paragraph{A} y\n"}
+
+
+def test_link_that_git_wrote_as_a_file_is_followed_within_the_paper() -> None:
+    r"""A checkout without links had "../header.tex" as the text of each course's header: no macro was expanded."""
+    raw = {
+        "header.tex": b"\\newcommand{\\R}{\\mathbb{R}}",
+        "one/header.tex": b"../header.tex",
+        "one/notes.tex": b"\\documentclass{a}\\input{header}\\begin{document}\\section{x} $\\R$ \\input{out}\\end{document}",
+        "one/out.tex": b"../../../etc/passwd",
+    }
+    (document,) = paper_documents(raw, TexConfig(), source="s", name="n", meta={})
+    assert isinstance(document, Document) and "$\\mathbb{R}$ ../../../etc/passwd" in document.text
