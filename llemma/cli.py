@@ -9,6 +9,8 @@ from llemma.core.commands import run_program
 COMMANDS = {
     "plan": ("llemma.plan.command", "check a recipe, estimate what it costs and write a run directory"),
     "launch": ("llemma.launch.command", "start a planned run on GPT-NeoX or the embedded trainer"),
+    "status": ("llemma.launch.status_command", "show how far a run has come, stage by stage, and its jobs"),
+    "cancel": ("llemma.launch.cancel_command", "end a run's jobs on Slurm, or its launch on this host"),
     "train": ("llemma.train.command", "train a planned run here, with the embedded trainer"),
     "convert": ("llemma.checkpoint.command", "convert a checkpoint between Hugging Face's and GPT-NeoX's layout"),
     "report": ("llemma.report.command", "make one HTML page of a run: data, losses, scores, answers"),

@@ -17,14 +17,54 @@ from typing import Annotated, Any, Literal
 import pydantic
 
 from llemma.core.config import Config
-from llemma.core.schemas import read_model, write_model
+from llemma.core.schemas import Objective, read_model, write_model
 from llemma.schedules import Schedule
 
 Positive = Annotated[int, pydantic.Field(gt=0)]
 Name = Annotated[str, pydantic.Field(pattern=r"^[a-z0-9][a-z0-9._-]{0,63}$")]
 Precision = Literal["bfloat16", "fp16", "fp32"]
-Objective = Literal["language-modelling", "sft", "dpo", "kto"]
 Packing = Literal["documents-may-cross", "isolated"]  # isolated: no token attends to another document's
+
+
+OneLine = Annotated[str, pydantic.Field(pattern=r"^[^\n\r]+$")]
+SlurmWord = Annotated[str, pydantic.Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._:,&|+@-]*$")]
+
+
+class SlurmSettings(Config):
+    """What a Slurm cluster wants said in a batch script; what is left out is the site's default.
+
+    The launcher writes the number of nodes, the GPUs, the processes and the rendezvous itself, from Cluster.
+    """
+
+    partition: SlurmWord | None = None
+    account: SlurmWord | None = None
+    qos: SlurmWord | None = None
+    constraint: SlurmWord | None = None
+    time: Annotated[str, pydantic.Field(pattern=r"^(\d+-)?\d{1,2}:\d{2}:\d{2}$")] = "24:00:00"  # [days-]h:m:s
+    gres: SlurmWord | None = None  # "gpu:a100:8", where the site wants it in place of --gpus-per-node
+    cpus_per_node: Positive | None = None
+    memory: Annotated[str, pydantic.Field(pattern=r"^\d+[KMGT]?$")] | None = None  # a node's; "0": all of it
+    exclusive: bool = True
+    requeue: bool = True
+    signal_before_end_s: Annotated[int, pydantic.Field(ge=30)] = 600  # so long before `time` a checkpoint is written
+    master_port: Annotated[int, pydantic.Field(ge=1024, le=65535)] = 29500
+    options: tuple[Annotated[str, pydantic.Field(pattern=r"^--[a-z][^\n\r]*$")], ...] = ()  # more #SBATCH lines
+    setup: tuple[OneLine, ...] = ()  # shell lines before the run, on each node: module load ..., export ...
+
+    @property
+    def time_s(self) -> int:
+        """`time` in seconds."""
+        days, _, clock = self.time.rpartition("-")
+        hours, minutes, seconds = map(int, clock.split(":"))
+        return ((int(days or 0) * 24 + hours) * 60 + minutes) * 60 + seconds
+
+    @pydantic.model_validator(mode="after")
+    def _leaves_time_to_train(self) -> SlurmSettings:
+        if self.signal_before_end_s >= self.time_s:
+            raise ValueError(
+                f"the job is signalled {self.signal_before_end_s} s before its end, but lasts only {self.time_s} s"
+            )
+        return self
 
 
 class Cluster(Config):
@@ -41,6 +81,7 @@ class Cluster(Config):
     tensor_parallel: Positive = 1
     pipeline_parallel: int = pydantic.Field(default=0, ge=0)  # 0: NeoX without its pipeline engine
     accumulation: Positive | None = None  # left out: what the global batch size asks for
+    slurm: SlurmSettings | None = None  # left out: hosts that one logs in to
 
     @property
     def num_gpus(self) -> int:
@@ -60,6 +101,7 @@ class LearningRate(Config):
     peak: float = pydantic.Field(gt=0)
     final: float = pydantic.Field(default=0.0, ge=0)
     warmup_iters: int = pydantic.Field(default=0, ge=0)
+    warmup_share: float | None = pydantic.Field(default=None, gt=0, lt=1)  # of decay_iters, in place of warmup_iters
     decay_iters: Positive | None = None  # left out: the length of the stage
     stable_end_iters: int | None = pydantic.Field(default=None, ge=0)  # left out: the end of the warm-up
     half_life_iters: float | None = pydantic.Field(default=None, gt=0)
@@ -68,6 +110,8 @@ class LearningRate(Config):
     def _makes_a_schedule(self) -> LearningRate:
         if self.final > self.peak:
             raise ValueError(f"final is {self.final:g}, but must be at most the peak ({self.peak:g})")
+        if self.warmup_share is not None and self.warmup_iters:
+            raise ValueError("the warm-up is given twice, as 'warmup_iters' and as 'warmup_share': keep one")
         is_wsd = self.shape == "warmup-stable-decay"
         if is_wsd and self.half_life_iters is None:
             raise ValueError("warmup-stable-decay needs 'half_life_iters': after so many iterations the rate is halved")
@@ -77,11 +121,23 @@ class LearningRate(Config):
 
 
 class PlannedSource(Config):
-    """A source that a recipe plans for before its data are built; weights are relative."""
+    """A source that a recipe plans for before its data are built; weights are relative.
+
+    `document_tokens` makes it a length bucket: no document is shorter than the first or longer than the second
+    number, which is checked against the shards of a mixture that has a source of this name.
+    """
 
     name: str
     weight: float = pydantic.Field(gt=0)
     tokens: Positive | None = None
+    documents: Positive | None = None
+    document_tokens: tuple[Positive, Positive] | None = None
+
+    @pydantic.model_validator(mode="after")
+    def _bucket_has_room(self) -> PlannedSource:
+        if self.document_tokens is not None and self.document_tokens[0] > self.document_tokens[1]:
+            raise ValueError(f"'document_tokens' is {list(self.document_tokens)}: the first must be the smaller")
+        return self
 
 
 class Stage(Config):
@@ -90,8 +146,10 @@ class Stage(Config):
     name: Name
     objective: Objective = "language-modelling"
     data: str | None = None  # a mixture.json, relative to the recipe; left out: what --data names
+    sources: tuple[PlannedSource, ...] = ()  # what it plans for until data are named; left out: the recipe's
     training: str | None = None  # a training overlay instead of the recipe's
     tokens: Positive | None = None
+    epochs: float | None = pydantic.Field(default=None, gt=0)  # passes over its data, in place of tokens
     seq_length: Positive | None = None
     global_batch_size: Positive | None = None  # sequences
     learning_rate: LearningRate | None = None
@@ -103,6 +161,12 @@ class Stage(Config):
     start_iteration: Positive | None = None  # its checkpoint of that iteration; left out: its last
     carry_optimizer: bool = False  # a later stage: go on with the optimizer state of the stage that it starts from
     guard: dict[str, Any] = pydantic.Field(default_factory=dict)  # settings of llemma.guard.steps.GuardPolicy
+
+    @pydantic.model_validator(mode="after")
+    def _says_its_length_once(self) -> Stage:
+        if self.tokens is not None and self.epochs is not None:
+            raise ValueError("the length is given twice, as 'tokens' and as 'epochs': keep one")
+        return self
 
 
 class Recipe(Config):

@@ -60,7 +60,7 @@ class Architecture:
         return [f"{name} {mine} against {theirs}" for name, mine, theirs in pairs if mine != theirs]
 
 
-class _Reader:
+class Reader:
     """Takes values out of a mapping and keeps a list of all that is wrong with them."""
 
     def __init__(self, values: Mapping[str, Any], place: str) -> None:
@@ -119,7 +119,7 @@ def architecture_from_hf(config: Any, place: str) -> Architecture:
     """The architecture in a config.json. Raises ConfigError with everything that is wrong or no plain Llama."""
     if not isinstance(config, dict):
         raise InputError(f"{place}: this is not the configuration of a model")
-    read = _Reader(config, place)
+    read = Reader(config, place)
     read.want("model_type", "llama", None, "only Llama models (Llama, Code Llama, Llemma) can be converted")
     read.want("hidden_act", "silu", "silu", "GPT-NeoX's swiglu is made of it")
     read.want("attention_bias", False, False, "the layout has no room for biases")
@@ -188,7 +188,7 @@ def architecture_from_neox(values: Mapping[str, Any], place: str, vocab_size: in
 
     Raises ConfigError with everything that is wrong or no Llama.
     """
-    read = _Reader(values, place)
+    read = Reader(values, place)
     for key, wanted, default in _NEOX_LLAMA:
         read.want(key, wanted, default, "a Llama model has this")
     size = read.integer("intermediate_size")

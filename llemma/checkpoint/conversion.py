@@ -1,97 +1,197 @@
 """Doing a conversion that has been planned, and its record.
 
 OUT/conversion.json beside the weights is the record (see llemma.core.records), with:
-    source        {folder, layout, step}
-    target        {layout, tensor_parallel, vocab_divisible_by}
-    architecture  true sizes
-    rope          {base_before, base_after, contracted}
-    vocabulary    {size, rows, padding}: real rows, rows in the target, rows of zeros among them
-    tensors       {Hugging Face name: {dtype, shape, sha256}}, the same in whichever layout
-    averaged      tensors that the ranks of the source held in different versions, and the largest difference
-    history       the same of the conversions before this one, without their tensors
-    outputs       every file with its size and SHA-256
+    source          {folder, layout, step}
+    target          {layout, tensor_parallel, vocab_divisible_by}
+    architecture    true sizes
+    rope            {base_before, base_after, contracted}
+    vocabulary      {size, rows, padding}: real rows, rows in the target, rows of zeros among them
+    tensors         {Hugging Face name: {dtype, shape, sha256}}, the same in whichever layout
+    weights_sha256  SHA-256 of lines "name dtype sha256" of all tensors, sorted by name
+    averaged        tensors that the ranks of the source held in different versions, and the largest difference
+    history         the same of the conversions before this one, without their tensors
+    outputs         every file with its size and SHA-256
+OUT/README.md is the model card. Until all is done the files lie in .partial-OUT beside OUT, with the journal of what is
+finished: a conversion that was killed goes on from there when the same command is given again, to the same bytes.
 """
 
 from __future__ import annotations
 
 import dataclasses
+import hashlib
+import math
 import shutil
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import yaml
 
+from llemma.checkpoint.card import CARD_NAME, card_text
 from llemma.checkpoint.hf_files import CONFIG_NAME, HfSink
-from llemma.checkpoint.neox_files import HF_FOLDER, NeoxSink, NeoxSource
-from llemma.checkpoint.planning import RECORD_NAME, Conversion
-from llemma.checkpoint.tensors import Sink, tensor_bytes, tensor_sha256
-from llemma.core.errors import DamagedFileError
-from llemma.core.files import TEMPORARY_PREFIX, sync_file, sync_folder, write_json, write_text
+from llemma.checkpoint.journal import FORMAT, JOURNAL_NAME, Journal
+from llemma.checkpoint.meta_files import PARAMS_NAME, meta_params, meta_sink
+from llemma.checkpoint.neox_files import FIRST_STEP, HF_FOLDER, LATEST_NAME, NeoxSource, neox_sink
+from llemma.checkpoint.planning import Conversion, partial_folder
+from llemma.checkpoint.rank_files import RankSource
+from llemma.checkpoint.sources import RECORD_NAME
+from llemma.checkpoint.tensors import Buffer, Sink, TensorFacts, refuse, tensor_bytes, tensor_sha256
+from llemma.core.errors import DamagedFileError, LlemmaError
+from llemma.core.files import TEMPORARY_PREFIX, stable_hash, sync_file, sync_folder, write_json, write_text
 from llemma.core.progress import progress
 from llemma.core.records import write_record
 from llemma.neox.saved_keys import MODEL_NAME
 
+_BUFFER_NAME = f"{TEMPORARY_PREFIX}tensor"
+_TOKENIZER_MODEL = "tokenizer.model"
+
 
 def convert(plan: Conversion) -> Path:
-    """Does what the plan says and returns the record's path; the folder appears whole, at the end, or not at all."""
+    """Does what the plan says and returns the record's path; the folder appears whole, at the end, or not at all.
+
+    Raises InputError or DamagedFileError where a source turns out to be unfit; nothing is left behind then. After any
+    other end (a kill, a full disk) what was finished stays in .partial-OUT for the same command to go on from.
+    """
     started = time.perf_counter()
     out = plan.request.out
-    out.parent.mkdir(parents=True, exist_ok=True)
-    scratch = out.parent / f"{TEMPORARY_PREFIX}{out.name}"
-    shutil.rmtree(scratch, ignore_errors=True)  # left by a conversion of the same name that was killed
-    scratch.mkdir()
+    scratch = partial_folder(out)
+    journal = Journal(scratch, _plan_hash(plan))
     try:
-        tensors = _write_tensors(plan, scratch)
-        extras = scratch if plan.target_layout == "hf" else scratch / HF_FOLDER
-        extras.mkdir(exist_ok=True)
-        for path in plan.carried:
-            shutil.copyfile(path, extras / path.name)
-            sync_file(extras / path.name)
-        write_json(extras / CONFIG_NAME, plan.hf_config)
-        if plan.target_layout == "neox":
-            write_text(scratch / MODEL_NAME, _overlay_text(plan))
-        _write_record(plan, scratch, tensors, time.perf_counter() - started)
-        for folder in (extras, scratch):
-            sync_folder(folder)
-        if out.exists():
-            out.rmdir()  # plan_conversion saw that it is empty
-        scratch.rename(out)
-        sync_folder(out.parent)
-    except BaseException:
-        shutil.rmtree(scratch, ignore_errors=True)
+        tensors = _write_tensors(plan, journal)
+        _write_beside(plan, scratch, tensors)
+        averaged = {name: entry["averaged"] for name, entry in journal.done.items() if "averaged" in entry}
+        _write_record(plan, scratch, tensors, averaged, time.perf_counter() - started)
+    except LlemmaError:
+        journal.abandon()
         raise
+    except BaseException:
+        if not journal.done:
+            journal.abandon()
+        raise
+    journal.finish()
+    for folder in (scratch / HF_FOLDER, scratch):
+        if folder.is_dir():
+            sync_folder(folder)
+    if out.exists():
+        out.rmdir()  # plan_conversion saw that it is empty
+    scratch.rename(out)
+    sync_folder(out.parent)
     return out / RECORD_NAME
 
 
-def _write_tensors(plan: Conversion, scratch: Path) -> dict[str, dict[str, Any]]:
-    """Moves every tensor and returns what each was, with its SHA-256."""
-    sink: Sink
+def _plan_hash(plan: Conversion) -> str:
+    """All that decides the bytes: what is asked for, the source's files, the format of what is left half done."""
+    source = plan.source.place
+    files = sorted(path for path in source.iterdir() if path.is_file())
+    request = dataclasses.asdict(plan.request) | {"source": str(source.resolve()), "out": "", "sync_bytes": 0}
+    return stable_hash(
+        {
+            "format": FORMAT,
+            "request": {key: _plain(value) for key, value in request.items()},
+            "files": [[path.name, path.stat().st_size, path.stat().st_mtime_ns] for path in files],
+            "config": plan.hf_config,
+            "neox": plan.neox_values,
+            "tensors": [[fact.name, list(fact.shape), fact.dtype] for fact in plan.facts],
+        }
+    )
+
+
+def _sink_of(plan: Conversion, folder: Path) -> Sink:
     if plan.layout is None:
-        sink = HfSink(scratch, plan.facts, plan.request.shard_bytes)
-    else:
-        sink = NeoxSink(scratch, plan.facts, plan.layout, plan.neox_values)
-    recorded = plan.earlier.get("tensors")
-    tensors: dict[str, dict[str, Any]] = {}
-    with progress("converting", sum(fact.num_bytes for fact in plan.facts), "B") as bar:
+        return HfSink(folder, plan.facts, plan.request.shard_bytes)
+    if plan.target_layout == "meta":
+        return meta_sink(folder, plan.facts, plan.layout)
+    return neox_sink(folder, plan.facts, plan.layout, plan.neox_values)
+
+
+def _write_tensors(plan: Conversion, journal: Journal) -> dict[str, dict[str, Any]]:
+    """Moves every tensor and returns what each was, with its SHA-256."""
+    sink = _sink_of(plan, journal.folder)
+    refuse(plan.source.place, "tensors of several types", sink.problems(), "The target keeps each of these as one.")
+    if not journal.has_room:
+        sink.make_room()
+        journal.room_is_made()
+    sink.open()
+    total = sum(fact.num_bytes for fact in plan.facts)
+    # What was put together stands in a file, not in memory, for the largest tensor of a model can be 2 GB.
+    buffer = Buffer(journal.folder / _BUFFER_NAME, max(fact.num_bytes for fact in plan.facts))
+    with progress("converting", total, "B") as bar, ThreadPoolExecutor(1) as hashing:
+        unsaved: dict[str, dict[str, Any]] = {}
+        waiting = 0
         for fact in plan.facts:
+            if fact.name in journal.done:
+                bar.advance(fact.num_bytes)
+                continue
             bar.note(fact.name)
-            tensor = plan.source.read(fact.name)
-            sha256 = tensor_sha256(tensor_bytes(tensor))
-            before = recorded.get(fact.name) if isinstance(recorded, dict) else None
-            if isinstance(before, dict) and before.get("sha256") not in (None, sha256):
-                raise DamagedFileError(
-                    f"{plan.source.place}: {fact.name} is not what {RECORD_NAME} says was written (SHA-256 differs): "
-                    f"the file is damaged; if you changed the weights yourself, delete {RECORD_NAME} and try again"
-                )
+            room = sink.place(fact)
+            tensor = plan.source.read(fact.name, room if room is not None else buffer.room(fact))
+            sha256 = hashing.submit(tensor_sha256, tensor_bytes(tensor))
             sink.write(fact.name, tensor)
-            tensors[fact.name] = {"dtype": fact.dtype, "shape": list(fact.shape), "sha256": sha256}
+            _check_recorded(plan, fact, sha256.result())
+            unsaved[fact.name] = {"sha256": sha256.result()}
+            if isinstance(plan.source, RankSource) and fact.name in plan.source.averaged:
+                unsaved[fact.name]["averaged"] = plan.source.averaged[fact.name]
+            waiting += fact.num_bytes
+            if waiting >= plan.request.sync_bytes:
+                sink.sync()
+                journal.add(unsaved)
+                unsaved, waiting = {}, 0
             bar.advance(fact.num_bytes)
+        bar.note("")
     sink.close()
-    return tensors
+    journal.add(unsaved)
+    buffer.close()
+    return {
+        fact.name: {"dtype": fact.dtype, "shape": list(fact.shape), "sha256": journal.done[fact.name]["sha256"]}
+        for fact in plan.facts
+    }
 
 
-def _write_record(plan: Conversion, scratch: Path, tensors: dict[str, dict[str, Any]], seconds: float) -> None:
+def _check_recorded(plan: Conversion, fact: TensorFacts, sha256: str) -> None:
+    """Raises DamagedFileError where a tensor is not what the record of its own conversion says."""
+    recorded = plan.earlier.get("tensors")
+    before = recorded.get(fact.name) if isinstance(recorded, dict) else None
+    if isinstance(before, dict) and before.get("sha256") not in (None, sha256):
+        raise DamagedFileError(
+            f"{plan.source.place}: {fact.name} is not what {RECORD_NAME} says was written (SHA-256 differs): "
+            f"the file is damaged; if you changed the weights yourself, delete {RECORD_NAME} and try again"
+        )
+
+
+def _write_beside(plan: Conversion, scratch: Path, tensors: dict[str, dict[str, Any]]) -> None:
+    """Configuration, tokenizer, card: everything but the weights and the record."""
+    extras = scratch if plan.target_layout == "hf" else scratch / HF_FOLDER
+    extras.mkdir(exist_ok=True)
+    for name, path in plan.carried.items():
+        shutil.copyfile(path, extras / name)
+        sync_file(extras / name)
+    write_json(extras / CONFIG_NAME, plan.hf_config)
+    if plan.target_layout == "neox":
+        write_text(scratch / MODEL_NAME, _overlay_text(plan))
+        write_text(scratch / LATEST_NAME, FIRST_STEP)
+    elif plan.target_layout == "meta":
+        write_json(scratch / PARAMS_NAME, meta_params(plan.architecture))
+        if _TOKENIZER_MODEL in plan.carried:  # Meta's program looks for it beside the weights
+            shutil.copyfile(plan.carried[_TOKENIZER_MODEL], scratch / _TOKENIZER_MODEL)
+            sync_file(scratch / _TOKENIZER_MODEL)
+    num_parameters = sum(math.prod(fact.shape) for fact in plan.facts)
+    write_text(scratch / CARD_NAME, card_text(plan, weights_sha256(tensors), num_parameters))
+
+
+def weights_sha256(tensors: dict[str, dict[str, Any]]) -> str:
+    """One hash for all weights, the same in whichever layout they lie."""
+    lines = "".join(f"{name} {facts['dtype']} {facts['sha256']}\n" for name, facts in sorted(tensors.items()))
+    return hashlib.sha256(lines.encode()).hexdigest()
+
+
+def _write_record(
+    plan: Conversion,
+    scratch: Path,
+    tensors: dict[str, dict[str, Any]],
+    averaged: dict[str, float],
+    seconds: float,
+) -> None:
     rows = plan.layout.rows if plan.layout is not None else plan.architecture.vocab_size
     step = plan.source.place.name if isinstance(plan.source, NeoxSource) else None
     facts = {
@@ -99,7 +199,7 @@ def _write_record(plan: Conversion, scratch: Path, tensors: dict[str, dict[str, 
         "target": {
             "layout": plan.target_layout,
             "tensor_parallel": plan.layout.tensor_parallel if plan.layout is not None else None,
-            "vocab_divisible_by": plan.vocab_divisible_by if plan.layout is not None else None,
+            "vocab_divisible_by": plan.vocab_divisible_by if plan.target_layout == "neox" else None,
         },
         "rope": {
             "base_before": plan.rope.before,
@@ -120,12 +220,15 @@ def _write_record(plan: Conversion, scratch: Path, tensors: dict[str, dict[str, 
         kind="checkpoint conversion",
         config={key: _plain(value) for key, value in dataclasses.asdict(plan.request).items()},
         inputs=[path for path in (plan.request.source / CONFIG_NAME, plan.request.config) if path and path.is_file()],
-        outputs=sorted(path for path in scratch.rglob("*") if path.is_file()),
+        outputs=sorted(
+            path for path in scratch.rglob("*") if path.is_file() and path.name not in (JOURNAL_NAME, RECORD_NAME)
+        ),
         counts={"tensors": len(tensors), "bytes": sum(fact.num_bytes for fact in plan.facts)},
         seconds=round(seconds, 3),
         **facts,
         architecture=dataclasses.asdict(plan.architecture),
-        averaged=plan.source.averaged if isinstance(plan.source, NeoxSource) else {},
+        averaged=averaged,
+        weights_sha256=weights_sha256(tensors),
         tensors=tensors,
         history=history,
     )

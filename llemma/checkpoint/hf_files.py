@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
 import struct
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from llemma.checkpoint.architecture import Architecture, architecture_from_hf
 from llemma.checkpoint.mapping import ROTARY_BUFFER
@@ -15,12 +14,12 @@ from llemma.checkpoint.tensors import (
     TensorFacts,
     check_rotary_buffer,
     dtype_name,
+    mapped_file,
     named_shapes,
     refuse,
-    tensor_bytes,
 )
 from llemma.core.errors import DamagedFileError, InputError
-from llemma.core.files import read_json, write_json
+from llemma.core.files import read_json, sync_file, write_json
 
 if TYPE_CHECKING:
     import torch
@@ -44,6 +43,13 @@ CARRIED_NAMES = (
 )
 """Files that go with the weights and are copied as they are."""
 
+CARD_NAMES = {
+    "SOURCE_README.md": ("SOURCE_README.md", "README.md"),
+    "LICENSE": ("LICENSE", "LICENSE.txt"),
+    "USE_POLICY.md": ("USE_POLICY.md",),
+}
+"""What the makers of a model say about it: name in the target, names in a source, the first wins."""
+
 _SAFETENSORS_NAMES = {"float32": "F32", "bfloat16": "BF16", "float16": "F16"}
 _NAMES = {code: name for name, code in _SAFETENSORS_NAMES.items()}
 _MISFIT = "the tensors do not fit the configuration"
@@ -53,6 +59,8 @@ _EMBEDDING_NAME = "model.embed_tokens.weight"
 
 class HfSource:
     """A folder with config.json and safetensors files."""
+
+    layout_name: Literal["hf"] = "hf"
 
     def __init__(self, folder: Path) -> None:
         self.place = folder
@@ -90,8 +98,8 @@ class HfSource:
         refuse(self.place, _MISFIT, problems, f"Check {self.place / CONFIG_NAME}, or fetch the checkpoint anew.")
         return facts
 
-    def read(self, name: str) -> torch.Tensor:
-        """One whole tensor. Raises DamagedFileError if its file is damaged."""
+    def read(self, name: str, room: torch.Tensor | None = None) -> torch.Tensor:
+        """One whole tensor, as it lies in its file. Raises DamagedFileError if its file is damaged."""
         tensor: torch.Tensor = self._open(self._home[name]).get_tensor(name)
         return tensor
 
@@ -145,7 +153,7 @@ class HfSource:
 
 
 class HfSink:
-    """Writes safetensors files tensor by tensor, in the order of `facts`, into several files where they are large."""
+    """safetensors files made at their full size first and then filled in place; several where they are large."""
 
     def __init__(self, folder: Path, facts: list[TensorFacts], shard_bytes: int = SHARD_BYTES) -> None:
         self._folder = folder
@@ -155,39 +163,71 @@ class HfSink:
             if len(self._shards) == 1
             else [f"model-{n + 1:05d}-of-{len(self._shards):05d}.safetensors" for n in range(len(self._shards))]
         )
-        self._waiting = [(shard, fact) for shard, facts in enumerate(self._shards) for fact in facts]
-        self._next = 0
-        self._shard = -1
-        self._file: IO[bytes] | None = None
+        self._headers = [_header(shard) for shard in self._shards]
+        self._starts: dict[str, tuple[int, int]] = {}
+        for shard, header in enumerate(self._headers):
+            at = len(header)
+            for fact in self._shards[shard]:
+                self._starts[fact.name] = (shard, at)
+                at += fact.num_bytes
+        self._facts = {fact.name: fact for fact in facts}
+        self._mapped: list[torch.Tensor] = []
 
-    def write(self, name: str, tensor: torch.Tensor) -> None:
-        """Takes the next tensor."""
-        shard, fact = self._waiting[self._next]
-        assert (name, tuple(tensor.shape), dtype_name(tensor.dtype)) == (fact.name, fact.shape, fact.dtype)
-        if shard != self._shard:
-            self._finish_file()
-            self._shard = shard
-            self._file = open(self._folder / self._names[shard], "wb")  # noqa: SIM115 (closed by _finish_file)
-            self._file.write(_header(self._shards[shard]))
-        assert self._file is not None
-        self._file.write(tensor_bytes(tensor))
-        self._next += 1
+    def problems(self) -> list[str]:
+        """Any mixture of types can be written."""
+        return []
 
-    def close(self) -> None:
-        """Completes the last file and, where there are several, writes their index."""
-        self._finish_file()
-        assert self._next == len(self._waiting)
+    def make_room(self) -> None:
+        """Makes the files, at their full size, and their index where there are several."""
+        for shard, header in enumerate(self._headers):
+            path = self._folder / self._names[shard]
+            mapped_file(path, self._size(shard))
+            with open(path, "r+b") as file:
+                file.write(header)
         if len(self._shards) > 1:
-            weight_map = {fact.name: self._names[shard] for shard, fact in self._waiting}
-            total = sum(fact.num_bytes for _, fact in self._waiting)
+            weight_map = {name: self._names[shard] for name, (shard, _) in self._starts.items()}
+            total = sum(fact.num_bytes for fact in self._facts.values())
             write_json(self._folder / INDEX_NAME, {"metadata": {"total_size": total}, "weight_map": weight_map})
 
-    def _finish_file(self) -> None:
-        if self._file is not None:
-            self._file.flush()
-            os.fsync(self._file.fileno())
-            self._file.close()
-            self._file = None
+    def open(self) -> None:
+        """Maps the files that make_room made."""
+        self._mapped = [mapped_file(self._folder / name, self._size(at)) for at, name in enumerate(self._names)]
+
+    def place(self, fact: TensorFacts) -> torch.Tensor | None:
+        """The room of one tensor in its file; None where it lies at an odd address, behind a tensor of another type."""
+        import torch
+
+        dtype: torch.dtype = getattr(torch, fact.dtype)
+        if self._starts[fact.name][1] % dtype.itemsize:
+            return None
+        return self._bytes(fact).view(dtype).view(fact.shape)
+
+    def write(self, name: str, tensor: torch.Tensor) -> None:
+        """Takes one tensor; one that was put together in its place is there already."""
+        import torch
+
+        fact = self._facts[name]
+        assert (tuple(tensor.shape), dtype_name(tensor.dtype)) == (fact.shape, fact.dtype)
+        room = self._bytes(fact)
+        if tensor.data_ptr() != room.data_ptr():
+            room.copy_(tensor.contiguous().view(-1).view(torch.uint8))
+
+    def sync(self) -> None:
+        """Puts what was written so far on the disk."""
+        for name in self._names:
+            sync_file(self._folder / name)
+
+    def close(self) -> None:
+        """Completes the files, on the disk."""
+        self._mapped = []
+        self.sync()
+
+    def _bytes(self, fact: TensorFacts) -> torch.Tensor:
+        shard, start = self._starts[fact.name]
+        return self._mapped[shard][start : start + fact.num_bytes]
+
+    def _size(self, shard: int) -> int:
+        return len(self._headers[shard]) + sum(fact.num_bytes for fact in self._shards[shard])
 
 
 def _shards(facts: list[TensorFacts], shard_bytes: int) -> list[list[TensorFacts]]:

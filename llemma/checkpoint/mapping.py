@@ -1,4 +1,4 @@
-"""Which Hugging Face tensor stands where in GPT-NeoX's tensors: the rules as data, and the one reading of them.
+"""Which Hugging Face tensor stands where in GPT-NeoX's and Meta's tensors: the rules as data, one reading of them.
 
 GPT-NeoX at ea7aefd8, pipe_parallel_size 0; one file per tensor-parallel rank, L layers, modules numbered in a row:
 
@@ -16,6 +16,22 @@ L + 4   final_linear.weight, if not tied  lm_head                   rows, padded
 
 Sources: megatron/model/transformer.py:794-806 (head by head: the view is (heads, 3 x head_dim)), gqa_project in the
 same file ([Q; K; V]), Gated_Activation (the first half is multiplied by the activated second half).
+
+Meta's raw format; one file per model-parallel rank:
+
+tensor                                    made of                   split         on each rank as
+tok_embeddings.weight                     embed_tokens              columns (Llama 1, 2, Code Llama), rows (Llama 3)
+layers.i.attention.wq.weight, wk.weight   q_proj, k_proj            rows          rotary pairs: each head's rows are
+                                                                                  0, D/2, 1, D/2 + 1, .. of ours
+layers.i.attention.wv.weight              v_proj                    rows
+layers.i.attention.wo.weight              o_proj                    columns
+layers.i.feed_forward.w1, w3              gate_proj, up_proj        rows
+layers.i.feed_forward.w2                  down_proj                 columns
+layers.i.attention_norm, ffn_norm, norm   norms                     on every rank
+output.weight                             lm_head                   rows
+
+Meta turns neighbouring values of a head together (view_as_complex), Hugging Face and GPT-NeoX its two halves.
+Sources: meta-llama/llama llama/model.py (apply_rotary_emb, ParallelEmbedding); transformers' converter of the same.
 """
 
 from __future__ import annotations
@@ -31,7 +47,9 @@ from llemma.checkpoint.architecture import Architecture
 if TYPE_CHECKING:
     import torch
 
-Fusion = Literal["single", "stacked", "head by head"]
+Fusion = Literal["single", "stacked", "head by head", "rotary pairs"]
+Form = Literal["neox", "meta", "meta, embedding in rows"]
+"""Whose rank files a layout describes."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,7 +63,7 @@ class Part:
 
 @dataclass(frozen=True, kw_only=True)
 class Rule:
-    """One NeoX tensor. `split`: the axis that ranks share out (0 rows, 1 columns), None where each has it whole."""
+    """One tensor of rank files. `split`: the axis that ranks share (0 rows, 1 columns); None: each has it whole."""
 
     name: str
     parts: tuple[Part, ...]
@@ -121,13 +139,39 @@ _OUTPUT = (
     ),
 )
 
-ROTARY_BUFFER = re.compile(r"(^|\.)rotary_emb\.inv_freq$")
-"""Frequencies that old checkpoints of both layouts carry: no weights, but they tell the RoPE base."""
+
+def _meta(name: str, part: Part, split: int | None, fusion: Fusion = "single") -> Rule:
+    return Rule(name=name, parts=(part,), split=split, fusion=fusion)
 
 
-def rules_of(architecture: Architecture) -> Iterator[Rule]:
+_META_LAYER = (
+    _meta("layers.{layer}.attention_norm.weight", _LAYER[0].parts[0], None),
+    _meta("layers.{layer}.attention.wq.weight", _QUERY_KEY_VALUE[0], 0, "rotary pairs"),
+    _meta("layers.{layer}.attention.wk.weight", _QUERY_KEY_VALUE[1], 0, "rotary pairs"),
+    _meta("layers.{layer}.attention.wv.weight", _QUERY_KEY_VALUE[2], 0),
+    _meta("layers.{layer}.attention.wo.weight", _LAYER[1].parts[0], 1),
+    _meta("layers.{layer}.ffn_norm.weight", _LAYER[2].parts[0], None),
+    _meta("layers.{layer}.feed_forward.w3.weight", _LAYER[3].parts[0], 0),
+    _meta("layers.{layer}.feed_forward.w1.weight", _LAYER[3].parts[1], 0),
+    _meta("layers.{layer}.feed_forward.w2.weight", _LAYER[4].parts[0], 1),
+)
+
+ROTARY_BUFFER = re.compile(r"(^|\.)rotary_emb\.inv_freq$|^rope\.freqs$")
+"""Frequencies that old checkpoints of all layouts carry: no weights, but they tell the RoPE base."""
+
+
+def rules_of(architecture: Architecture, form: Form = "neox") -> Iterator[Rule]:
     """Every tensor of a model, its names written out."""
     num_layers = architecture.num_layers
+    if form != "neox":
+        yield _meta("tok_embeddings.weight", _FIRST[0].parts[0], 0 if form.endswith("rows") else 1)
+        for layer in range(num_layers):
+            for rule in _META_LAYER:
+                yield _named(rule, layer=layer)
+        yield _meta("norm.weight", _LAST[0].parts[0], None)
+        # Meta's program loads an output layer always: in a tied model it is the embedding again.
+        yield _meta("output.weight", (_FIRST if architecture.is_tied else _OUTPUT)[0].parts[0], 0)
+        return
     yield from _FIRST
     for layer in range(num_layers):
         for rule in (*_LAYER, _GROUPED_QUERY if architecture.is_grouped_query else _MULTI_HEAD):
@@ -143,11 +187,16 @@ def _named(rule: Rule, **numbers: int) -> Rule:
 
 @dataclass(frozen=True, kw_only=True)
 class Layout:
-    """GPT-NeoX's layout of one model on a number of tensor-parallel ranks, with `rows` vocabulary rows in all."""
+    """One model on a number of tensor-parallel ranks, with `rows` vocabulary rows in all (padding is GPT-NeoX's)."""
 
     architecture: Architecture
     tensor_parallel: int
     rows: int
+    form: Form = "neox"
+
+    def rules(self) -> Iterator[Rule]:
+        """Every tensor of a rank's file."""
+        return rules_of(self.architecture, self.form)
 
     def problems(self) -> list[str]:
         """Why this model cannot be split so, in words; empty if it can."""
@@ -157,6 +206,8 @@ class Layout:
             "the feed-forward width": model.ffn_width,
             "vocabulary rows": self.rows,
         }
+        if self.form == "meta":
+            counts["the hidden size"] = model.hidden_size
         if model.is_grouped_query:
             counts["key/value heads"] = model.num_kv_heads
         return [f"{ranks} ranks do not divide {count} ({what})" for what, count in counts.items() if count % ranks]
@@ -191,21 +242,17 @@ class Layout:
             length = min(place.shape[0], whole.shape[0] - start)
             return whole[start : start + length], place[:length]
         length = whole.shape[rule.split] // self.tensor_parallel
-        return whole.narrow(rule.split, rank * length, length).reshape(place.shape), place
+        piece = whole.narrow(rule.split, rank * length, length)
+        return piece if rule.split == 1 else piece.view(place.shape), place
 
     def _place(self, rule: Rule, number: int, on_rank: torch.Tensor) -> torch.Tensor:
         """The view of a rank's tensor that holds one part."""
         if rule.fusion == "single":
             return on_rank
+        head_dim = self.architecture.head_dim
+        if rule.fusion == "rotary pairs":
+            return on_rank.view(-1, head_dim // 2, 2, on_rank.shape[1]).transpose(1, 2)
         if rule.fusion == "head by head":
-            head_dim = self.architecture.head_dim
             return on_rank.view(-1, len(rule.parts), head_dim, on_rank.shape[1])[:, number]
         rows = [self.hf_shape(part)[0] // self.tensor_parallel for part in rule.parts]
         return on_rank.narrow(0, sum(rows[:number]), rows[number])
-
-    def padding(self, rule: Rule, rank: int, on_rank: torch.Tensor) -> torch.Tensor:
-        """The rank's rows of padding, a view that is mostly empty."""
-        if not rule.is_padded:
-            return on_rank[:0]
-        first = self.architecture.vocab_size - rank * on_rank.shape[0]
-        return on_rank[min(max(first, 0), on_rank.shape[0]) :]

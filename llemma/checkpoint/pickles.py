@@ -38,7 +38,7 @@ def load_pickled(path: Path) -> dict[str, Any]:
             f"{path}: asks to create '{named.group(1)}', which is not on the list of harmless types; a checkpoint of "
             "GPT-NeoX has no need of it: do not load this file"
         ) from None
-    except (RuntimeError, ValueError, EOFError, KeyError, IndexError, AttributeError, TypeError) as error:
+    except (OSError, RuntimeError, ValueError, EOFError, KeyError, IndexError, AttributeError, TypeError) as error:
         first_line = (str(error).splitlines() or [type(error).__name__])[0]
         raise DamagedFileError(f"{path}: this is no whole torch file ({first_line})") from None
     if not isinstance(value, dict):

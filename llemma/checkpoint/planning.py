@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import shutil
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,24 +17,19 @@ from llemma.checkpoint.architecture import (
     hf_config,
     neox_values,
 )
-from llemma.checkpoint.hf_files import CARRIED_NAMES, CONFIG_NAME, SHARD_BYTES, HfSource
-from llemma.checkpoint.mapping import Layout
-from llemma.checkpoint.neox_files import (
-    FIRST_STEP,
-    HF_FOLDER,
-    LATEST_NAME,
-    NeoxSource,
-    find_step,
-    read_neox_values,
-)
+from llemma.checkpoint.hf_files import CARD_NAMES, CARRIED_NAMES, CONFIG_NAME, SHARD_BYTES
+from llemma.checkpoint.mapping import Form, Layout
+from llemma.checkpoint.meta_files import MetaSource
+from llemma.checkpoint.neox_files import NeoxSource, read_neox_values
+from llemma.checkpoint.sources import LONG_NAMES, AnySource, Hints, LayoutName, layout_of, open_source
 from llemma.checkpoint.tensors import TensorFacts
 from llemma.core.errors import InputError
-from llemma.core.files import read_json
+from llemma.core.files import TEMPORARY_PREFIX, read_json
 from llemma.neox import units
 from llemma.rope import BaseChange, change_base
 
-LayoutName = Literal["hf", "neox"]
-RECORD_NAME = "conversion.json"
+SYNC_BYTES = 1_000_000_000
+"""How much is written between two points from which a killed conversion goes on (chosen by us)."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,8 +45,11 @@ class Request:
     step: str | None = None
     rope_base: float | None = None
     vocab_size: int | None = None
+    max_positions: int | None = None
     hf_files: Path | None = None
+    optimizer: Literal["drop", "keep"] = "drop"
     shard_bytes: int = SHARD_BYTES
+    sync_bytes: int = SYNC_BYTES
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,7 +57,7 @@ class Conversion:
     """A conversion that has been checked and can be done: everything but the bytes."""
 
     request: Request
-    source: HfSource | NeoxSource
+    source: AnySource
     source_layout: LayoutName
     target_layout: LayoutName
     facts: list[TensorFacts]
@@ -66,7 +65,7 @@ class Conversion:
     rope: BaseChange
     layout: Layout | None
     vocab_divisible_by: int
-    carried: list[Path]
+    carried: dict[str, Path]
     hf_config: dict[str, Any]
     neox_values: dict[str, Any]
     earlier: dict[str, Any]
@@ -78,7 +77,7 @@ class Conversion:
         parameters = sum(fact.num_bytes // (4 if fact.dtype == "float32" else 2) for fact in self.facts)
         kind = "grouped-query" if model.is_grouped_query else "multi-head"
         lines = [
-            f"{_LONG_NAMES[self.source_layout]} -> {_LONG_NAMES[self.target_layout]}: {self.source.place}",
+            f"{LONG_NAMES[self.source_layout]} -> {LONG_NAMES[self.target_layout]}: {self.source.place}",
             f"  {parameters:,} parameters in {len(self.facts)} tensors, {common_dtype(self.facts) or 'several types'}",
             f"  {model.num_layers} layers, {kind} attention ({model.num_heads}/{model.num_kv_heads}), "
             f"feed-forward width {model.ffn_width}",
@@ -87,19 +86,20 @@ class Conversion:
             lines.append(f"  RoPE base {self.rope.before:g} -> {self.rope.after:g} (asked for with --rope-base)")
         else:
             lines.append(f"  RoPE base {self.rope.after:g}, kept")
-        if self.layout is not None:
+        if self.layout is not None and self.target_layout == "meta":
+            lines.append(f"  {self.layout.tensor_parallel} model-parallel rank(s); vocabulary {model.vocab_size}")
+        elif self.layout is not None:
             padding = self.layout.rows - model.vocab_size
             lines.append(
                 f"  {self.layout.tensor_parallel} tensor-parallel rank(s); vocabulary {model.vocab_size} "
                 f"+ {padding} rows of padding = {self.layout.rows}"
             )
-        elif isinstance(self.source, NeoxSource):
+        else:
+            lines.append(f"  vocabulary {model.vocab_size}")
+        if isinstance(self.source, NeoxSource):
             removed = self.source.layout.rows - model.vocab_size
-            lines.append(f"  vocabulary {model.vocab_size}; {removed} rows of padding removed")
+            lines[-1] += f"; {removed} rows of padding removed"
         return [*lines, *(f"  note: {warning}" for warning in self.warnings)]
-
-
-_LONG_NAMES = {"hf": "Hugging Face", "neox": "GPT-NeoX"}
 
 
 def plan_conversion(request: Request) -> Conversion:
@@ -109,40 +109,58 @@ def plan_conversion(request: Request) -> Conversion:
     """
     request = dataclasses.replace(request, out=Path(os.path.abspath(request.out)))  # `.` has no name to rename to
     _check_out(request.out)
-    source_layout = _layout_of(request.source)
+    source_layout = layout_of(request.source)
     target_layout: LayoutName = request.to or ("neox" if source_layout == "hf" else "hf")
-    for name, value in (("--tensor-parallel", request.tensor_parallel), ("--vocab-size", request.vocab_size)):
+    for name, value in (
+        ("--tensor-parallel", request.tensor_parallel),
+        ("--vocab-size", request.vocab_size),
+        ("--max-positions", request.max_positions),
+    ):
         if value is not None and value < 1:
             raise InputError(f"{name} is {value}, but must be at least 1")
     if target_layout == "hf" and request.tensor_parallel is not None:
         raise InputError("--tensor-parallel is for GPT-NeoX's layout; a Hugging Face checkpoint is in one piece")
-    earlier = _earlier_record(request.source)
-    source: HfSource | NeoxSource
-    if source_layout == "hf":
-        source, extras = HfSource(request.source), request.hf_files or request.source
-        if request.vocab_size is not None and request.vocab_size != source.architecture.vocab_size:
-            raise InputError(
-                f"{request.source / CONFIG_NAME}: 'vocab_size' is {source.architecture.vocab_size}, but --vocab-size "
-                f"is {request.vocab_size}: a Hugging Face checkpoint has no padding to remove"
-            )
-    else:
-        source, earlier = _open_neox(request, earlier)
-        extras = request.hf_files or source.place.parent / HF_FOLDER
+    if target_layout != "neox" and request.vocab_divisible_by is not None:
+        raise InputError(f"--vocab-divisible-by is for GPT-NeoX's layout; {LONG_NAMES[target_layout]}'s has no padding")
+    opened = open_source(
+        request.source,
+        Hints(
+            config=request.config if source_layout == "neox" else None,
+            step=request.step,
+            vocab_size=request.vocab_size,
+            max_positions=request.max_positions,
+            hf_files=request.hf_files,
+        ),
+    )
+    source, extras, warnings = opened.source, opened.extras, list[str]()
     facts = source.facts()
     given = _given_config(extras, source.architecture)
     rope = change_base(source.architecture.rope_base, request.rope_base)
     architecture = dataclasses.replace(source.architecture, rope_base=rope.after)
-    carried = [extras / name for name in CARRIED_NAMES if (extras / name).is_file()]
-    warnings = []
-    if not any(path.name.startswith("tokenizer") for path in carried):
+    carried = {name: extras / name for name in CARRIED_NAMES if (extras / name).is_file()}
+    carried |= {
+        name: extras / found
+        for name, choices in CARD_NAMES.items()
+        for found in reversed(choices)
+        if (extras / found).is_file() and not (found == "README.md" and opened.earlier)
+    }
+    if not any(name.startswith("tokenizer") for name in carried):
         warnings.append(f"no tokenizer files in {extras}: none go with the weights (name a folder with --hf-files)")
     named = architecture_from_hf(given, str(extras / CONFIG_NAME)).rope_base if given is not None else None
-    if source_layout == "neox" and named not in (None, architecture.rope_base):
+    if source_layout != "hf" and named not in (None, architecture.rope_base):
         warnings.append(f"{extras / CONFIG_NAME} has the RoPE base {named:g}; {architecture.rope_base:g} is written")
+    if given is None:
+        warnings.append(
+            f"no {CONFIG_NAME} in {extras}: the ids of special tokens are not known, Llama 1's and 2's (1 and 2) hold"
+        )
     layout: Layout | None = None
     divisible_by, values = 1, dict[str, Any]()
     if target_layout == "neox":
         layout, divisible_by, values = _neox_target(request, source_layout, architecture)
+    elif target_layout == "meta":
+        layout = _meta_target(request, source, architecture)
+    warnings += _optimizer_notes(request, source, target_layout)
+    _check_room(request.out, sum(fact.num_bytes for fact in facts))
     return Conversion(
         request=request,
         source=source,
@@ -156,7 +174,7 @@ def plan_conversion(request: Request) -> Conversion:
         carried=carried,
         hf_config=hf_config(architecture, given or {}, common_dtype(facts)),
         neox_values=values,
-        earlier=earlier,
+        earlier=opened.earlier,
         warnings=warnings,
     )
 
@@ -177,68 +195,43 @@ def _check_out(out: Path) -> None:
         raise InputError(f"{parent}: this is a file, so that {out} cannot be written: choose another name")
 
 
-def _layout_of(folder: Path) -> LayoutName:
-    if not folder.is_dir():
-        raise InputError(f"{folder}: there is no such folder" if not folder.exists() else f"{folder}: not a folder")
-    if (folder / CONFIG_NAME).is_file():
-        return "hf"
-    if (folder / LATEST_NAME).is_file() or any(folder.glob("global_step*")) or any(folder.glob("mp_rank_*")):
-        return "neox"
-    raise InputError(
-        f"{folder}: holds neither {CONFIG_NAME} (a Hugging Face checkpoint) nor "
-        f"'{LATEST_NAME}' and global_step folders (one of GPT-NeoX)"
-    )
-
-
-def _earlier_record(folder: Path) -> dict[str, Any]:
-    """The record of the conversion that made the source, {} if it was not made by one."""
-    path = folder / RECORD_NAME
-    if not path.is_file():
-        return {}
-    record = read_json(path)
-    return record if isinstance(record, dict) else {}
-
-
-def _open_neox(request: Request, earlier: dict[str, Any]) -> tuple[NeoxSource, dict[str, Any]]:
-    """The source and the record that belongs to its step ({} for a step that was trained later)."""
-    step = find_step(request.source, request.step)
-    folder = request.source
-    if step == request.source:
-        folder = step.parent
-        earlier = _earlier_record(folder)
-    values, place = read_neox_values(folder, step, request.config)
-    vocab_size = request.vocab_size or _known_vocab_size(folder, request.hf_files, earlier)
-    if vocab_size is None:
+def _optimizer_notes(request: Request, source: AnySource, target_layout: LayoutName) -> list[str]:
+    """What is said about the optimizer's state. Raises InputError where it is to be kept, which cannot be done."""
+    states = source.optimizer_files if isinstance(source, NeoxSource) else []
+    if request.optimizer == "keep":
+        if not states:
+            raise InputError(f"--optimizer keep: {source.place} holds no optimizer state: leave the option out")
+        if target_layout != "neox":
+            raise InputError(f"--optimizer keep: {LONG_NAMES[target_layout]}'s layout has no place for optimizer state")
         raise InputError(
-            f"{folder}: nothing tells how many vocabulary rows are real and how many padding: name the folder of the "
-            "Hugging Face model that the training began with (--hf-files FOLDER), or give the number (--vocab-size N)"
+            f"--optimizer keep: {source.place} holds optimizer state in {len(states)} files, cut up for its own number "
+            "of ranks, and joining it for another number is not built: convert the weights alone (--optimizer drop) "
+            "and train on with 'finetune: true' and a warm-up, or stay with the run's tensor- and data-parallel size"
         )
-    source = NeoxSource(folder, step, values, place, vocab_size)
-    if step.name != FIRST_STEP:
-        earlier = {key: value for key, value in earlier.items() if key != "tensors"}
-    rope = earlier.get("rope")
-    written = rope.get("base_after") if isinstance(rope, dict) else None
-    if written is not None and written != source.architecture.rope_base:
-        raise InputError(
-            f"{place}: 'rotary_emb_base' is {source.architecture.rope_base:g}, but {folder / RECORD_NAME} says that "
-            f"these weights were written for the RoPE base {written:g}: correct the configuration; a deliberate "
-            "change is made with --rope-base"
-        )
-    return source, earlier
+    if not states:
+        return []
+    return [
+        f"the optimizer state in {len(states)} files is left out; to train on from the result set 'finetune: true', "
+        "so that GPT-NeoX does not look for it"
+    ]
 
 
-def _known_vocab_size(folder: Path, extras: Path | None, earlier: dict[str, Any]) -> int | None:
-    """Real vocabulary rows, from the Hugging Face files named or carried, or from the record."""
-    if extras is not None and not (extras / CONFIG_NAME).is_file():
+def _check_room(out: Path, num_bytes: int) -> None:
+    """Raises InputError where the disk has less room than the weights take; what a killed run left counts as room."""
+    folder = next(path for path in out.parents if path.is_dir())
+    left_over = partial_folder(out)
+    taken = sum(path.stat().st_blocks * 512 for path in left_over.rglob("*") if path.is_file())
+    free = shutil.disk_usage(folder).free + taken
+    if free < num_bytes:
         raise InputError(
-            f"{extras / CONFIG_NAME}: there is no such file; --hf-files names a Hugging Face model's folder"
+            f"{folder}: {free / 1e9:,.1f} GB are free there, but the weights take {num_bytes / 1e9:,.1f} GB: "
+            "free some space or choose another folder"
         )
-    for path in (extras, folder / HF_FOLDER):
-        if path is not None and (path / CONFIG_NAME).is_file():
-            return architecture_from_hf(read_json(path / CONFIG_NAME), str(path / CONFIG_NAME)).vocab_size
-    vocabulary = earlier.get("vocabulary")
-    size = vocabulary.get("size") if isinstance(vocabulary, dict) else None
-    return size if isinstance(size, int) and size > 0 else None
+
+
+def partial_folder(out: Path) -> Path:
+    """Where a conversion's files lie until all of them are whole."""
+    return out.parent / f"{TEMPORARY_PREFIX}{out.name}"
 
 
 def _given_config(extras: Path, architecture: Architecture) -> dict[str, Any] | None:
@@ -288,6 +281,21 @@ def _neox_target(
             "choose another --tensor-parallel"
         )
     return layout, divisible_by, neox_values(architecture, ranks, rows, divisible_by)
+
+
+def _meta_target(request: Request, source: AnySource, architecture: Architecture) -> Layout:
+    """Meta's layout; a source of Meta's keeps its ranks and its way with the embedding."""
+    mine = source.layout if isinstance(source, MetaSource) else None
+    ranks = request.tensor_parallel or (mine.tensor_parallel if mine is not None else 1)
+    form: Form = mine.form if mine is not None else "meta"
+    layout = Layout(architecture=architecture, tensor_parallel=ranks, rows=architecture.vocab_size, form=form)
+    problems = layout.problems()
+    if problems:
+        raise InputError(
+            f"{request.source}: cannot be split over {ranks} model-parallel ranks: {'; '.join(problems)}: "
+            "choose another --tensor-parallel (Meta's layout has no padding of the vocabulary)"
+        )
+    return layout
 
 
 def _positive(values: dict[str, Any], key: str, request: Request, default: int) -> int:

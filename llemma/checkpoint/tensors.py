@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -43,22 +44,77 @@ class Source(Protocol):
     """A checkpoint to read: its tensors under Hugging Face's names, one at a time."""
 
     place: Path
+    architecture: Architecture
 
     def facts(self) -> list[TensorFacts]:
         """All tensors, in the order in which they are best read. Raises InputError listing all that do not fit."""
 
-    def read(self, name: str) -> torch.Tensor:
-        """One whole tensor."""
+    def read(self, name: str, room: torch.Tensor) -> torch.Tensor:
+        """One whole tensor: as it lies in its file, where it lies in one piece, else put together in `room`."""
 
 
 class Sink(Protocol):
-    """A checkpoint being written."""
+    """A checkpoint being written, in files that have their full size from the beginning."""
+
+    def problems(self) -> list[str]:
+        """Why these tensors cannot be written so, in words; empty if they can."""
+
+    def make_room(self) -> None:
+        """Makes the files, at their full size."""
+
+    def open(self) -> None:
+        """Maps the files that make_room made, now or in a process that was killed."""
+
+    def place(self, fact: TensorFacts) -> torch.Tensor | None:
+        """The room of one tensor in its file, where it lies there in one piece."""
 
     def write(self, name: str, tensor: torch.Tensor) -> None:
-        """Takes one whole tensor; they come in the order of the facts that the sink was made with."""
+        """Takes one whole tensor, in any order and as often as one likes."""
+
+    def sync(self) -> None:
+        """Puts what was written so far on the disk."""
 
     def close(self) -> None:
         """Completes the files, on the disk."""
+
+
+class Buffer:
+    """Room for one tensor at a time, in a file: what stands in it can go to the disk and is no memory of ours."""
+
+    def __init__(self, path: Path, num_bytes: int) -> None:
+        self._path, self._bytes = path, num_bytes
+        self._mapped: torch.Tensor | None = None
+
+    def room(self, fact: TensorFacts) -> torch.Tensor:
+        """Room for a tensor; what stood there before is lost."""
+        if self._mapped is None:
+            self._mapped = mapped_file(self._path, self._bytes)
+        import torch
+
+        dtype: torch.dtype = getattr(torch, fact.dtype)
+        return self._mapped[: fact.num_bytes].view(dtype).view(fact.shape)
+
+    def close(self) -> None:
+        """Gives the file back."""
+        self._mapped = None
+        self._path.unlink(missing_ok=True)
+
+
+def mapped_file(path: Path, num_bytes: int) -> torch.Tensor:
+    """A file's bytes (uint8) as a shared mapping: what is written there is written to the file.
+
+    A file that is shorter is made so long first, with its room on the disk taken: a write into a hole of a mapped file
+    on a full disk would kill the process, taking the room is an error.
+    """
+    import torch
+
+    handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
+    try:
+        if os.fstat(handle).st_size < num_bytes:
+            os.posix_fallocate(handle, 0, num_bytes)
+    finally:
+        os.close(handle)
+    return torch.from_file(str(path), shared=True, size=num_bytes, dtype=torch.uint8)
 
 
 def refuse(place: Path, what: str, problems: list[str], remedy: str) -> None:

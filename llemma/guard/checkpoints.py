@@ -1,6 +1,7 @@
 """A folder of checkpoints of which each is whole or not there, and the way back to the newest sound one.
 
     ROOT/step_00000100/{…, manifest.json}   written as ROOT/.partial-…, then renamed
+    ROOT/global_step100/{…, manifest.json}  GPT-NeoX's (NEOX_NAMES): the manifest written last makes it whole
     ROOT/latest                             the name of the newest one, renamed into place after it
 
 `latest` leads: a person who writes an older name into it rolls the run back. Where it is missing or names
@@ -21,7 +22,8 @@ from llemma.core.logging import get_logger
 from llemma.guard.manifest import check_manifest, write_manifest
 
 LATEST_NAME = "latest"
-_NAME = re.compile(r"step_(\d{8,12})\Z")
+EMBEDDED_NAMES = re.compile(r"step_(\d{8,12})\Z")
+NEOX_NAMES = re.compile(r"global_step(\d{1,12})\Z")
 _log = get_logger(__name__)
 
 
@@ -39,11 +41,11 @@ def checkpoint_name(step: int) -> str:
     return f"step_{step:08d}"
 
 
-def list_checkpoints(root: Path) -> list[tuple[int, Path]]:
+def list_checkpoints(root: Path, names: re.Pattern[str] = EMBEDDED_NAMES) -> list[tuple[int, Path]]:
     """(step, folder) of every checkpoint that was renamed into place, oldest first, whole or damaged."""
     if not root.is_dir():
         return []
-    matches = ((_NAME.match(path.name), path) for path in root.iterdir() if path.is_dir())
+    matches = ((names.match(path.name), path) for path in root.iterdir() if path.is_dir())
     return sorted((int(match[1]), path) for match, path in matches if match)
 
 
@@ -69,11 +71,8 @@ def find_checkpoint(root: Path) -> FoundCheckpoint | None:
     checkpoints = list_checkpoints(root)
     if not checkpoints:
         return None
-    newest = _latest_step(root, dict(checkpoints))
     faults: list[str] = []
-    for step, path in reversed(checkpoints):
-        if newest is not None and step > newest:
-            continue
+    for step, path in candidates(root):
         try:
             check_manifest(path)
         except DamagedFileError as error:
@@ -85,10 +84,17 @@ def find_checkpoint(root: Path) -> FoundCheckpoint | None:
     )
 
 
-def _latest_step(root: Path, steps: dict[int, Path]) -> int | None:
+def candidates(root: Path, names: re.Pattern[str] = EMBEDDED_NAMES) -> list[tuple[int, Path]]:
+    """(step, folder) of the checkpoints to go on from, best first: the one that `latest` names, then those before."""
+    checkpoints = list_checkpoints(root, names)
+    newest = _latest_step(root, dict(checkpoints), names)
+    return [(step, path) for step, path in reversed(checkpoints) if newest is None or step <= newest]
+
+
+def _latest_step(root: Path, steps: dict[int, Path], names: re.Pattern[str]) -> int | None:
     try:
         with open(root / LATEST_NAME, "rb") as file:
-            match = _NAME.match(file.read(64).decode("ascii", "replace").strip())
+            match = names.match(file.read(64).decode("ascii", "replace").strip())
     except OSError:
         return None
     return int(match[1]) if match and int(match[1]) in steps else None
@@ -104,9 +110,9 @@ def retain(root: Path, keep_last: int | None) -> None:
     remove_leftovers(root)
 
 
-def remove_after(root: Path, step: int) -> None:
+def remove_after(root: Path, step: int, names: re.Pattern[str] = EMBEDDED_NAMES) -> None:
     """Removes the checkpoints above a step: a run that went back to it will write them anew."""
-    for found, path in list_checkpoints(root):
+    for found, path in list_checkpoints(root, names):
         if found > step:
             remove_folder(path)
     remove_leftovers(root)

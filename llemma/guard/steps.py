@@ -1,110 +1,36 @@
-"""The judge of training steps: taken, left out, or a reason to stop.
-
-A step that is left out is never applied: its gradients are thrown away. (Multiplying an update by zero instead
-poisons the parameters, for 0 × NaN is NaN.) Only steps that were taken enter the statistics.
-"""
+"""The guard's settings as people write them (a stage's `guard:`), and the embedded trainer's judge."""
 
 from __future__ import annotations
-
-import math
-from dataclasses import dataclass
-from typing import Any, Literal
 
 import pydantic
 
 from llemma.core.config import Config
-from llemma.core.errors import DamagedFileError
-from llemma.guard.statistics import RobustWindow
+from llemma.guard.ladder import Action, Ladder, LadderPolicy, Verdict
 
-Action = Literal["take", "skip", "stop"]
+__all__ = ["Action", "GuardPolicy", "StepGuard", "Verdict"]
 
 
 class GuardPolicy(Config):
-    """When a step is left out and when the run stops. The numbers are chosen by us: far beyond healthy noise.
+    """llemma.guard.ladder.LadderPolicy with bounds; its docstring says what each setting means."""
 
-    A value is a spike if it lies more than `deviations` above the window's median, counted in its robust standard
-    deviation, or in `floor` × the median where that is larger (a flat series must not make every ripple a spike).
-    """
+    skip_spikes: bool = LadderPolicy.skip_spikes
+    window: int = pydantic.Field(default=LadderPolicy.window, ge=8)
+    min_values: int = pydantic.Field(default=LadderPolicy.min_values, ge=8)
+    loss_deviations: float = pydantic.Field(default=LadderPolicy.loss_deviations, gt=0)
+    loss_floor: float = pydantic.Field(default=LadderPolicy.loss_floor, ge=0)
+    grad_norm_deviations: float = pydantic.Field(default=LadderPolicy.grad_norm_deviations, gt=0)
+    grad_norm_floor: float = pydantic.Field(default=LadderPolicy.grad_norm_floor, ge=0)
+    max_skips_in_a_row: int = pydantic.Field(default=LadderPolicy.max_skips_in_a_row, ge=1)
+    rollback_checkpoints: int = pydantic.Field(default=LadderPolicy.rollback_checkpoints, ge=1)
+    max_rollbacks: int = pydantic.Field(default=LadderPolicy.max_rollbacks, ge=0)
 
-    skip_spikes: bool = True
-    window: int = pydantic.Field(default=128, ge=8)
-    min_values: int = pydantic.Field(default=32, ge=8)
-    loss_deviations: float = pydantic.Field(default=10.0, gt=0)
-    loss_floor: float = pydantic.Field(default=0.02, ge=0)
-    grad_norm_deviations: float = pydantic.Field(default=20.0, gt=0)
-    grad_norm_floor: float = pydantic.Field(default=0.25, ge=0)
-    max_skips_in_a_row: int = pydantic.Field(default=10, ge=1)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Verdict:
-    """What is to be done with a step, and why in words (empty where it is taken)."""
-
-    action: Action
-    reason: str = ""
+    def ladder_policy(self) -> LadderPolicy:
+        """The same without pydantic."""
+        return LadderPolicy(**self.model_dump())
 
 
-class StepGuard:
-    """Judges each step by its loss and gradient norm against the steps taken before it."""
+class StepGuard(Ladder):
+    """The embedded trainer's judge: it stops where GPT-NeoX's goes back to a checkpoint."""
 
     def __init__(self, policy: GuardPolicy) -> None:
-        self.policy = policy
-        self.num_skipped = 0
-        self._in_a_row = 0
-        self._losses = RobustWindow(policy.window)
-        self._grad_norms = RobustWindow(policy.window)
-
-    def judge(self, loss: float, grad_norm: float) -> Verdict:
-        """The verdict on a step whose gradients have been computed but not applied."""
-        reason = self._objection(loss, grad_norm)
-        if reason is None:
-            self._in_a_row = 0
-            self._losses.add(loss)
-            self._grad_norms.add(grad_norm)
-            return Verdict(action="take")
-        self.num_skipped += 1
-        self._in_a_row += 1
-        if self._in_a_row >= self.policy.max_skips_in_a_row:
-            return Verdict(action="stop", reason=f"{reason}; {self._in_a_row} steps in a row were left out")
-        return Verdict(action="skip", reason=reason)
-
-    def _objection(self, loss: float, grad_norm: float) -> str | None:
-        if not math.isfinite(loss):
-            return f"the loss is {loss}"
-        if not math.isfinite(grad_norm):
-            return f"the gradient norm is {grad_norm}"
-        if not self.policy.skip_spikes or len(self._losses) < self.policy.min_values:
-            return None
-        policy = self.policy
-        return _spike("loss", loss, self._losses, policy.loss_deviations, policy.loss_floor) or _spike(
-            "gradient norm", grad_norm, self._grad_norms, policy.grad_norm_deviations, policy.grad_norm_floor
-        )
-
-    def state(self) -> dict[str, Any]:
-        """What a checkpoint keeps of the guard, as JSON values."""
-        return {
-            "num_skipped": self.num_skipped,
-            "in_a_row": self._in_a_row,
-            "losses": self._losses.values(),
-            "grad_norms": self._grad_norms.values(),
-        }
-
-    def restore(self, state: Any) -> None:
-        """Takes up a checkpoint's state. Raises DamagedFileError if it is not one."""
-        try:
-            self.num_skipped = int(state["num_skipped"])
-            self._in_a_row = int(state["in_a_row"])
-            self._losses = RobustWindow(self.policy.window, (float(value) for value in state["losses"]))
-            self._grad_norms = RobustWindow(self.policy.window, (float(value) for value in state["grad_norms"]))
-        except (KeyError, TypeError, ValueError) as error:
-            raise DamagedFileError(f"the checkpoint's guard state cannot be read ({error!r})") from None
-
-
-def _spike(name: str, value: float, window: RobustWindow, deviations: float, floor: float) -> str | None:
-    middle = window.median()
-    bound = middle + deviations * max(window.sigma(), floor * abs(middle))
-    if value <= bound:
-        return None
-    return (
-        f"the {name} is {value:.4g}, but the last {len(window)} steps had a median of {middle:.4g} (bound {bound:.4g})"
-    )
+        super().__init__(policy.ladder_policy(), can_roll_back=False)

@@ -11,8 +11,6 @@ from llemma.core.schemas import RunRecord
 from llemma.neox.config import NeoxConfig
 from llemma.stages import CompiledStage
 
-_SPLITS = ("train_data_paths", "valid_data_paths", "test_data_paths")
-
 
 @dataclass(frozen=True, kw_only=True)
 class LaunchStage:
@@ -47,8 +45,7 @@ def launch_problems(stages: list[LaunchStage], run: Path) -> list[str]:
     problems = []
     for stage in stages:
         config = stage.config
-        prefixes = {path for key in _SPLITS for path in (getattr(config, key) or [])}
-        for prefix in sorted(prefixes):
+        for prefix in sorted(config.data_prefixes):
             files = (Path(prefix + suffix) for suffix in (".bin", ".idx"))
             problems += [f"{file}: this shard is not here" for file in files if not file.is_file()]
         if config.vocab_file is not None and not Path(config.vocab_file).is_file():
@@ -74,21 +71,14 @@ def neox_problems(stages: list[LaunchStage], run: Path, neox_dir: Path | None, p
     if not (neox_dir / "megatron" / "neox_arguments" / "neox_args.py").is_file():
         problems.append(f"{neox_dir}: this is not a GPT-NeoX checkout")
     first = stages[0].compiled
-    is_new = engine_of(run, first) is None  # else it goes on from its own checkpoints
     if first.start == "hf":
         tensor = stages[0].config.model_parallel_size
         problems.append(
             f"{first.init_from}: GPT-NeoX needs a checkpoint in its own layout: run  llemma convert {first.init_from} "
             f"OUT --to neox --tensor-parallel {tensor}  and plan again with --init-from OUT"
         )
-    if first.start == "neox" and is_new and not (Path(stages[0].config.load or "") / "latest").is_file():
-        problems.append(f"{stages[0].config.load}: the checkpoint to start from is not here")
-    for stage in stages:
-        # NeoX keeps its iteration with its optimizer: carried over, a stage would begin past its own end.
-        for key in ("guard", "carry_optimizer"):
-            if getattr(stage.compiled, key):
-                name = stage.compiled.directory
-                problems.append(f"{name}: '{key}' is honoured by the embedded trainer alone: leave it out")
+    elif engine_of(run, first) is None:  # else it goes on from its own checkpoints
+        problems += start_problems("neox", stages[0], None)
     if not _imports(python, "deepspeed"):
         problems.append(f"{python} cannot import deepspeed: name GPT-NeoX's own Python with --python (or NEOX_PYTHON)")
     return problems
@@ -102,9 +92,36 @@ def embedded_problems(stages: list[LaunchStage], run: Path) -> list[str]:
             f"{stages[0].config.load}: the embedded trainer starts from a Hugging Face folder: run  llemma convert "
             f"{stages[0].config.load} OUT --to hf  and plan again with --init-from OUT"
         ]
-    is_new = engine_of(run, first) is None
-    if first.start == "hf" and is_new and not (Path(first.init_from or "") / "config.json").is_file():
-        return [f"{first.init_from}: the model to start from is not here"]
+    return start_problems("embedded", stages[0], None) if engine_of(run, first) is None else []
+
+
+def start_problems(engine: str, stage: LaunchStage, start_from: str | None) -> list[str]:
+    """What is missing of the checkpoint that a stage begins with: without it no engine may start from noise.
+
+    `start_from` is the folder of checkpoints of the stage before, where it begins with one.
+    """
+    compiled, load = stage.compiled, stage.config.load
+    if compiled.start == "stage":
+        if start_from is None or not (Path(start_from) / "latest").is_file():
+            return [f"{start_from}: there is no checkpoint of the stage that {compiled.directory} starts from"]
+        return []
+    if compiled.start == "hf" and engine == "embedded":
+        if not (Path(compiled.init_from or "") / "config.json").is_file():
+            return [f"{compiled.init_from}: the model to start from is not here"]
+        return []
+    if load is None or engine == "embedded":
+        return []
+    try:
+        name = (Path(load) / "latest").read_text(encoding="utf-8").strip()
+    except (OSError, UnicodeDecodeError):
+        return [f"{load}: the checkpoint to start from is not here"]
+    found = len(list((Path(load) / name).glob("mp_rank_*_model_states.pt")))
+    wanted = stage.config.model_parallel_size
+    if found != wanted:
+        return [
+            f"{Path(load) / name}: it has {found} files mp_rank_NN_model_states.pt, but tensor parallel {wanted} "
+            "needs as many: convert it for that size"
+        ]
     return []
 
 

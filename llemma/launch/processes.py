@@ -24,6 +24,7 @@ class Command:
 
     words: tuple[str, ...]
     environment: Mapping[str, str] = field(default_factory=dict)
+    dies_of_usr1: bool = False  # torchrun: it is told to end by SIGTERM, which it hands to its processes
 
     def __str__(self) -> str:
         assigned = [f"{name}={shlex.quote(value)}" for name, value in self.environment.items()]
@@ -39,12 +40,10 @@ def neox_command(
     stage: LaunchStage, neox_dir: Path, python: str, repairs: Sequence[str], before: LaunchStage | None = None
 ) -> Command:
     """torchrun of our entry in a checkout, for one stage on this host; `before` is the stage that it starts from."""
-    package_root = str(Path(__file__).resolve().parents[2])
-    search = dict.fromkeys([package_root, *os.environ.get("PYTHONPATH", "").split(os.pathsep)])
-    environment = {"PYTHONPATH": os.pathsep.join(filter(None, search))}
-    if os.sep in python:
-        # NeoX compiles its index builder with whatever `python3` comes first.
-        environment["PATH"] = os.pathsep.join(filter(None, (str(Path(python).parent), os.environ.get("PATH"))))
+    environment = {}
+    for name, folder in search_folders(python).items():
+        search = dict.fromkeys([folder, *os.environ.get(name, "").split(os.pathsep)])
+        environment[name] = os.pathsep.join(filter(None, search))
     words = [
         python, "-m", "torch.distributed.run", "--standalone", "--nnodes", "1",
         "--nproc-per-node", str(stage.config.global_num_gpus),
@@ -56,7 +55,16 @@ def neox_command(
         words += ["--start-from", str(before.config.save)]
     for name in repairs:
         words += ["--repair", name]
-    return Command(words=tuple(words), environment=environment)
+    return Command(words=tuple(words), environment=environment, dies_of_usr1=True)
+
+
+def search_folders(python: str) -> dict[str, str]:
+    """The folders that a training process must find first: this library's, and that of a Python named by its place."""
+    folders = {"PYTHONPATH": str(Path(__file__).resolve().parents[2])}
+    if os.sep in python:
+        # NeoX compiles its index builder with whatever `python3` comes first.
+        folders["PATH"] = str(Path(python).parent)
+    return folders
 
 
 def run_command(command: Command, cwd: Path | None = None) -> int:
@@ -70,16 +78,16 @@ def run_command(command: Command, cwd: Path | None = None) -> int:
         env={**os.environ, **command.environment},
         start_new_session=True,  # a Ctrl-C on the terminal reaches it once, through us
     )
-    with _passing_signals(process):
+    with _passing_signals(process, command.dies_of_usr1):
         code = process.wait()
     return code if code >= 0 else 128 - code
 
 
 @contextmanager
-def _passing_signals(process: subprocess.Popen[bytes]) -> Iterator[None]:
+def _passing_signals(process: subprocess.Popen[bytes], dies_of_usr1: bool) -> Iterator[None]:
     def pass_on(number: int, frame: FrameType | None) -> None:
         if process.poll() is None:
-            process.send_signal(number)
+            process.send_signal(signal.SIGTERM if number == signal.SIGUSR1 and dies_of_usr1 else number)
 
     before = {number: signal.signal(number, pass_on) for number in _PASSED_ON}
     try:

@@ -292,6 +292,16 @@ class NeoxConfig(Config):
         named: dict[Any, Precision] = {"fp32": "fp32", "bf16": "bfloat16", "fp16": "fp16"}
         return named.get(chosen, self.precision)
 
+    @property
+    def data_prefixes(self) -> list[str]:
+        """Every `.bin/.idx` prefix that these keys name, each once: tokens, labels, rewards and pairs of answers."""
+        keys = [key.format(split) for split in ("train", "valid", "test") for key in ("{}_data_paths", *_PATHS_BESIDE)]
+        keys += [f"pos_{split}_data_paths" for split in ("train", "valid", "test")]
+        return list(dict.fromkeys(path for key in keys for path in self._paths(key)))
+
+    def _paths(self, key: str) -> list[str]:
+        return list((getattr(self, key) if key in _FIELDS else self.other.get(key)) or [])
+
     # ------------------------------------------------------------------ checks
     def cross_field_problems(self) -> list[tuple[str, str]]:
         """(key, message) for every pair of values that cannot stand together."""
@@ -354,10 +364,16 @@ class NeoxConfig(Config):
         if self.precision == "bfloat16":
             check(self.zero_optimization is not None, "precision", "NeoX needs a zero_optimization block with bfloat16")
         for split in ("train", "valid", "test"):
-            paths, weights = getattr(self, f"{split}_data_paths"), getattr(self, f"{split}_data_weights")
-            if weights is not None and len(weights) != len(paths or []):
-                message = f"'{split}_data_weights' has {len(weights)} entries, '{split}_data_paths' {len(paths or [])}"
+            weights = getattr(self, f"{split}_data_weights")
+            name = f"pos_{split}_data_paths" if f"pos_{split}_data_paths" in self.other else f"{split}_data_paths"
+            paths = self._paths(name)
+            if weights is not None and len(weights) != len(paths):
+                message = f"'{split}_data_weights' has {len(weights)} entries, '{name}' {len(paths)}"
                 found.append((f"{split}_data_weights", message))
+            for beside in (key.format(split) for key in _PATHS_BESIDE):
+                if beside in self.other and len(self._paths(beside)) != len(paths):
+                    message = f"'{beside}' has {len(self._paths(beside))} entries, '{name}' {len(paths)}"
+                    found.append((beside, message))
         return found
 
     def llama_problems(self) -> list[tuple[str, str]]:
@@ -380,6 +396,11 @@ class NeoxConfig(Config):
 
 
 _FIELDS = frozenset(NeoxConfig.model_fields) - {"other"}
+# Data that must go, shard by shard, with the tokens (or the chosen answers) of a split; {} is train, valid or test.
+_PATHS_BESIDE = (
+    "{}_label_data_paths", "{}_reward_data_paths", "pos_{}_label_data_paths", "neg_{}_data_paths",
+    "neg_{}_label_data_paths",
+)  # fmt: skip
 
 
 def key_problems(file: YamlFile) -> list[Problem]:

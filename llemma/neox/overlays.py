@@ -77,10 +77,18 @@ _ORDER = (
         "precision", "bf16", "fp32_allreduce", "data_types", "zero_optimization", "checkpoint_activations",
         "checkpoint_num_layers", "partition_activations", "synchronize_each_layer",
     )),
-    ("data", (
-        "train_data_paths", "train_data_weights", "valid_data_paths", "valid_data_weights", "test_data_paths",
-        "test_data_weights", "data_impl", "tokenizer_type", "vocab_file", "num_workers",
+    ("objective", (
+        "train_impl", "dataset_impl", "pack_impl", "allow_chopped", "dpo_beta", "dpo_fp32", "dpo_reference_free",
+        "kto_beta", "kto_fp32", "kto_desirable_weight", "kto_undesirable_weight",
     )),
+    ("data", (*(
+        key.format(split)
+        for split in ("train", "valid", "test")
+        for key in (
+            "{}_data_paths", "pos_{}_data_paths", "{}_label_data_paths", "pos_{}_label_data_paths",
+            "neg_{}_data_paths", "neg_{}_label_data_paths", "{}_reward_data_paths", "{}_data_weights",
+        )
+    ), "data_impl", "tokenizer_type", "vocab_file", "num_workers")),
     ("run", (
         "load", "finetune", "save", "checkpoint_factor", "extra_save_iters", "keep_last_n_checkpoints",
         "eval_interval", "eval_iters", "log_interval", "seed",

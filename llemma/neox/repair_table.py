@@ -14,15 +14,52 @@ class Repair:
     backend: str | None = None
 
 
-# In the order in which they are applied.
+_MODULES = "llemma.neox_engine.repairs"
+# In the order in which they are applied. Each decides by the stage itself whether it has anything to do there.
 REPAIRS = {
     "cpu-stand-in": Repair(
-        module="llemma.neox_engine.repairs.cpu_stand_in",
+        module=f"{_MODULES}.cpu_stand_in",
         what="train on a CPU, over gloo",
         backend="gloo",
     ),
     "schedule": Repair(
-        module="llemma.neox_engine.repairs.schedule",
+        module=f"{_MODULES}.schedule",
         what="keep the learning rate at its floor past its schedule's end, and follow warmup-stable-decay",
+    ),
+    "counts": Repair(
+        module=f"{_MODULES}.counts",
+        what="count skipped and NaN iterations truly in the log",
+    ),
+    "loader-cache": Repair(
+        module=f"{_MODULES}.loader_cache",
+        what="do not keep every batch in memory",
+    ),
+    "empty-loss-mask": Repair(
+        module=f"{_MODULES}.empty_loss_mask",
+        what="a micro-batch without one unmasked position counts as nothing, not as NaN",
+    ),
+    "index-maps": Repair(
+        module=f"{_MODULES}.index_maps",
+        what="name index maps by the documents that they order, so that none is taken up for other data",
+    ),
+    "packing": Repair(
+        module=f"{_MODULES}.packing",
+        what="attention stays within a document where the stage says packing: isolated",
+    ),
+    "data-position": Repair(
+        module=f"{_MODULES}.data_position",
+        what="go on by consumed samples, whatever the batch size; begin a stage at its own iteration 0",
+    ),
+    "guard": Repair(
+        module=f"{_MODULES}.guard",
+        what="leave out steps that are not finite or spike, return to a checkpoint without those samples, stop",
+    ),
+    "checkpoints": Repair(
+        module=f"{_MODULES}.checkpoints",
+        what="hash what is saved, prove what is loaded, go on from the last good checkpoint",
+    ),
+    "stop-signal": Repair(
+        module=f"{_MODULES}.stop_signal",
+        what="save and end when a signal asks for it, before a cluster's time is over",
     ),
 }

@@ -14,7 +14,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from llemma.core.errors import InputError, LlemmaError
+from llemma.core.errors import DamagedFileError, InputError, LlemmaError, WorkError
+from llemma.guard.manifest import check_sizes
 from llemma.neox_engine.context import EngineContext
 from llemma.neox_engine.repairs import apply_repairs
 
@@ -40,7 +41,7 @@ def train_stage(
     neox_dir: Path, config: Path, repairs: list[str], last_iteration: int | None = None, start_from: str | None = None
 ) -> None:
     """Trains one stage. Raises InputError where a checkpoint to start from is named and missing."""
-    context = read_context(neox_dir, config)
+    context = read_context(neox_dir, config, repairs)
     sys.path.append(str(neox_dir))
     os.chdir(neox_dir)
     apply_repairs(repairs, context)
@@ -48,9 +49,13 @@ def train_stage(
     from megatron.training import pretrain
 
     values = context.values
-    overwritten = resume_values(values, start_from)
+    overwritten = resume_values(values, start_from, context.stage)
+    if overwritten.get("finetune") is False and overwritten["load"] == start_from and "data-position" not in repairs:
+        raise InputError(
+            f"{config}: 'carry_optimizer' needs the repair 'data-position', which begins it at iteration 0"
+        )
     saved = saved_iteration(values.get("save"))
-    if last_iteration is not None and saved is not None and saved >= last_iteration:
+    if last_iteration is not None and saved is not None and saved >= last_iteration and is_usable(context, saved):
         print(f"{config}: iteration {saved} is saved, this stage is finished", flush=True)
         return
     neox_args = NeoXArgs.from_ymls([str(config)], overwrite_values=overwritten)
@@ -58,10 +63,30 @@ def train_stage(
     neox_args.build_tokenizer()
     neox_args.initialize_tensorboard_writer()
     neox_args.initialize_comet()
-    pretrain(neox_args=neox_args)
+    try:
+        pretrain(neox_args=neox_args)
+    except SystemExit as error:
+        if error.code not in (None, 0):
+            raise  # NeoX ends a run by its exit_interval with sys.exit(), which is no fault
+    saved = saved_iteration(values.get("save"))
+    if last_iteration is not None and saved is not None and saved < last_iteration:
+        raise WorkError(f"{config}: GPT-NeoX ended at iteration {saved}, but the stage ends at {last_iteration}")
+    if "guard" in repairs:
+        context.ledger().write("finish", saved or 0)
 
 
-def read_context(neox_dir: Path, config: Path) -> EngineContext:
+def is_usable(context: EngineContext, iteration: int) -> bool:
+    """Whether a saved checkpoint is there in full length, where the repair `checkpoints` proves such things."""
+    if "checkpoints" not in context.repairs:
+        return True
+    try:
+        check_sizes(Path(context.values["save"]) / f"global_step{iteration}")
+    except DamagedFileError:
+        return False  # the load passes it over for the one before
+    return True
+
+
+def read_context(neox_dir: Path, config: Path, repairs: list[str]) -> EngineContext:
     """The stage of a neox.yml, with the stage.json beside it where there is one."""
     import yaml
 
@@ -71,21 +96,34 @@ def read_context(neox_dir: Path, config: Path) -> EngineContext:
         config_path=config,
         values=yaml.safe_load(config.read_text(encoding="utf-8")),
         stage=json.loads(stage_file.read_text(encoding="utf-8")) if stage_file.is_file() else {},
+        repairs=tuple(repairs),
     )
 
 
-def resume_values(values: dict[str, Any], start_from: str | None = None) -> dict[str, Any]:
+def resume_values(
+    values: dict[str, Any], start_from: str | None = None, stage: dict[str, Any] | None = None
+) -> dict[str, Any]:
     """What is overruled in a stage's keys: it goes on from its own checkpoints where there are any.
 
-    Else it starts from `start_from`, the checkpoints of the stage before, with their weights alone.
+    Else it starts from `start_from`, the checkpoints of the stage before: from the iteration that stage.json names or
+    the last, with their weights alone or, where it says carry_optimizer, with the optimizer.
     NeoX only warns of a `load` that does not exist and then trains random weights: here that is an InputError.
     """
+    stage = stage or {}
     save, load = values.get("save"), start_from or values.get("load")
     if saved_iteration(save) is not None:
         return {"load": save, "finetune": False}
     if load is not None and not (Path(load) / "latest").is_file():
         raise InputError(f"{load}: there is no NeoX checkpoint to start from (it has no file 'latest')")
-    return {"load": start_from, "finetune": True} if start_from else {}
+    if not start_from:
+        return {}
+    found: dict[str, Any] = {"load": start_from, "finetune": not stage.get("carry_optimizer")}
+    iteration = stage.get("start_iteration")
+    if iteration is not None:
+        if not (Path(start_from) / f"global_step{iteration}").is_dir():
+            raise InputError(f"{start_from}: there is no checkpoint of iteration {iteration} to start from")
+        found["iteration"] = iteration
+    return found
 
 
 def saved_iteration(folder: str | None) -> int | None:

@@ -6,8 +6,8 @@ from; `warnings` are what works but should be known.
 
 from __future__ import annotations
 
-import math
-from collections.abc import Mapping
+import functools
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -17,22 +17,26 @@ import pydantic
 from llemma.core.config import YamlFile, check_config, load_yaml
 from llemma.core.errors import ConfigError, InputError, LlemmaError
 from llemma.guard.steps import GuardPolicy
-from llemma.neox import units
 from llemma.neox.config import NeoxConfig
 from llemma.neox.data_overlay import data_keys
-from llemma.neox.overlays import merge_overlays
+from llemma.neox.overlays import Overlays, merge_overlays
+from llemma.plan.chain import chain_problems, iterations_needed, keep_needed, start_of
 from llemma.plan.checkpoint_check import StartCheckpoint, checkpoint_problems
-from llemma.plan.data_check import data_problems, epoch_findings
+from llemma.plan.data_check import bucket_problems, data_problems, epoch_findings
 from llemma.plan.estimate import GIB, memory_per_gpu
+from llemma.plan.objective_check import objective_problems
 from llemma.plan.sources import Data, find_config, read_data
-from llemma.stages import Cluster, Recipe, Stage, StageSchedule, StageSource
-
-# Keys that the cluster and the stage decide: an overlay that sets one would be overruled without a word.
-CLUSTER_KEYS = (
-    "global_num_gpus", "model_parallel_size", "pipe_parallel_size", "gradient_accumulation_steps",
-    "distributed_backend", "attention_config",
-)  # fmt: skip
-RUN_KEYS = ("save", "load", "finetune", "exit_interval", "train_epochs", "eval_tasks")
+from llemma.plan.stage_keys import (
+    CLUSTER_KEYS,
+    RUN_KEYS,
+    Place,
+    Supply,
+    apply_cluster,
+    apply_stage,
+    schedule_problems,
+    stage_schedule,
+)
+from llemma.stages import Cluster, PlannedSource, Recipe, Stage, StageSchedule, StageSource
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,7 +44,8 @@ class Request:
     """What a person asks for: a recipe, and what the command line says beside it."""
 
     recipe: str
-    data: Path | None = None
+    data: Path | None = None  # for every stage that no other line names
+    stage_data: Mapping[str, Path] = field(default_factory=dict)  # by the name of the stage
     init_from: Path | None = None
     cluster: str | None = None
     mfu: float | None = None
@@ -60,6 +65,8 @@ class PlannedStage:
     sources: tuple[StageSource, ...]
     replaced: dict[str, list[Any]]
     overlays: tuple[Path, ...]
+    before: PlannedStage | None = None  # the stage that it begins with
+    place: Place
 
     @property
     def directory(self) -> str:
@@ -70,6 +77,13 @@ class PlannedStage:
     def tokens(self) -> int:
         """Tokens that the stage trains on."""
         return self.config.last_iteration * self.config.tokens_per_iteration
+
+    @property
+    def start_iteration(self) -> int | None:
+        """Iteration of the checkpoint that it begins with; None where that is no other stage's."""
+        if self.before is None:
+            return None
+        return self.stage.start_iteration or self.before.config.last_iteration
 
 
 @dataclass(kw_only=True)
@@ -111,8 +125,15 @@ def compile_plan(request: Request) -> Plan:
             f"{cluster_path}: {cluster.num_gpus} GPUs do not divide into tensor parallel {cluster.tensor_parallel} x "
             f"pipeline parallel {max(1, cluster.pipeline_parallel)}"
         )
-    for number, stage in enumerate(stages, start=1):
-        _compile_stage(plan, recipe_file, number, stage, request.data)
+    names = [stage.name for stage in stages]
+    plan.problems += [
+        f"--data {name}={path}: the recipe has no stage '{name}' (it has: {', '.join(names)})"
+        for name, path in request.stage_data.items()
+        if name not in names
+    ]
+    read = functools.cache(merge_overlays)  # most stages share their overlays
+    for index in range(len(stages)):
+        _compile_stage(plan, recipe_file, stages, index, request, read)
     if recipe.start == "noise" and plan.init_from is not None:
         plan.problems.append(f"{recipe_path}: the recipe starts from noise, but --init-from names a checkpoint")
     if plan.init_from is not None and plan.stages:
@@ -124,16 +145,22 @@ def compile_plan(request: Request) -> Plan:
     return plan
 
 
-def _compile_stage(plan: Plan, recipe_file: YamlFile, number: int, stage: Stage, data_path: Path | None) -> None:
+def _compile_stage(
+    plan: Plan,
+    recipe_file: YamlFile,
+    stages: Sequence[Stage],
+    index: int,
+    request: Request,
+    read: Callable[[tuple[Path, ...]], Overlays],
+) -> None:
     """Adds a stage to the plan, or the reasons why it cannot be compiled."""
-    recipe = plan.recipe
-    place = _Place(recipe_file, number - 1)
+    recipe, stage, place = plan.recipe, stages[index], Place(recipe_file, index)
     try:
         paths = (
             find_config("models", recipe.model, plan.recipe_path),
             find_config("training", stage.training or recipe.training, plan.recipe_path),
         )
-        overlays = merge_overlays(paths)
+        overlays = read(paths)
     except LlemmaError as error:
         plan.problems += str(error).split("\n")
         return
@@ -143,15 +170,19 @@ def _compile_stage(plan: Plan, recipe_file: YamlFile, number: int, stage: Stage,
         if key in CLUSTER_KEYS or key in RUN_KEYS
     ]
     plan.problems += faults
-    data = _read_stage_data(plan, stage, data_path)
+    data = _read_stage_data(plan, stage, request)
+    before = next((item for item in plan.stages if item.stage.name == start_of(stages, index)), None)
+    planned_sources = stage.sources or recipe.sources
     values = {key: value for key, value in overlays.values.items() if key not in (*CLUSTER_KEYS, *RUN_KEYS)}
-    before = dict(values)
-    plan.problems += _apply_stage(values, stage, place)
-    plan.problems += _apply_cluster(values, plan, stage, place)
-    replaced = {key: [before[key], values[key]] for key in before if values.get(key, before[key]) != before[key]}
+    as_written = dict(values)
+    plan.problems += apply_stage(values, stage, Supply.of(data, planned_sources), place)
+    plan.problems += apply_cluster(values, plan.cluster, plan.cluster_path, stage, place)
+    keep_needed(values, iterations_needed(stages, index))
+    _draw_anew(values, data, before, index)
+    replaced = {key: [old, values[key]] for key, old in as_written.items() if values.get(key, old) != old}
     if data is not None:
         try:
-            values |= data_keys(data.mixture, data.path)
+            values |= data_keys(data.mixture, data.path, objective=stage.objective)
         except ConfigError as error:
             plan.problems += str(error).split("\n")
     try:
@@ -159,41 +190,48 @@ def _compile_stage(plan: Plan, recipe_file: YamlFile, number: int, stage: Stage,
     except LlemmaError as error:
         plan.problems += _with_origins(error, values, overlays.origins)
         return
-    plan.problems += _schedule_problems(config, stage, place)
+    schedule = stage_schedule(stage, config)
+    planned = PlannedStage(
+        number=index + 1,
+        stage=stage,
+        values=values,
+        config=config,
+        data=data,
+        schedule=schedule,
+        sources=_stage_sources(config, data, planned_sources),
+        replaced=replaced,
+        overlays=paths,
+        before=before,
+        place=place,
+    )
+    plan.problems += schedule_problems(config, schedule, values, place)
     plan.problems += _guard_problems(stage, place)
     plan.problems += [f"{paths[0]}: {message}" for _, message in config.llama_problems()]
+    plan.problems += objective_problems(config, stage, place)
     plan.problems += _memory_problems(config, plan)
-    sources = _stage_sources(config, data, recipe)
+    if before is not None:
+        plan.problems += chain_problems(planned, before, place)
     if data is not None:
         plan.problems += data_problems(data, config)
+        plan.problems += bucket_problems(data, planned_sources)
     cap = stage.max_epochs or recipe.max_epochs
-    too_short, repeated = epoch_findings(sources, cap, place.name)
+    too_short, repeated = epoch_findings(planned.sources, cap, place.name)
     plan.problems += too_short
-    plan.warnings += repeated
-    plan.stages.append(
-        PlannedStage(
-            number=number,
-            stage=stage,
-            values=values,
-            config=config,
-            data=data,
-            schedule=_stage_schedule(stage, config),
-            sources=sources,
-            replaced=replaced,
-            overlays=paths,
-        )
-    )
+    plan.warnings += [f"stage '{stage.name}': {text}" if len(stages) > 1 else text for text in repeated]
+    plan.stages.append(planned)
 
 
-class _Place:
-    """Where a stage stands in its recipe, for messages."""
+def _draw_anew(values: dict[str, Any], data: Data | None, before: PlannedStage | None, index: int) -> None:
+    """Another order of documents for a stage over the data of one that it goes on from.
 
-    def __init__(self, recipe: YamlFile, index: int) -> None:
-        self._recipe, self._index = recipe, index
-        self.name = f"{recipe.path}:{recipe.line(('stages', index))}"
-
-    def of(self, key: str) -> str:
-        return f"{self._recipe.path}:{self._recipe.line(('stages', self._index, key))}"
+    Each stage draws from the beginning of its own order: with the seed of the other it would see again, first of all,
+    the documents that the other began with.
+    """
+    while data is not None and before is not None:
+        if before.data is not None and before.data.sha256 == data.sha256 and isinstance(values.get("seed", 1234), int):
+            values["seed"] = values.get("seed", 1234) + index  # NeoX's own default is 1234
+            return
+        before = before.before
 
 
 def _with_origins(
@@ -210,8 +248,11 @@ def _with_origins(
     return told
 
 
-def _read_stage_data(plan: Plan, stage: Stage, given: Path | None) -> Data | None:
-    path = plan.recipe_path.parent / stage.data if stage.data else given
+def _read_stage_data(plan: Plan, stage: Stage, request: Request) -> Data | None:
+    """The stage's mixture: what the command line names for it, else what the recipe does, else what is for all."""
+    path = request.stage_data.get(stage.name)
+    if path is None:
+        path = plan.recipe_path.parent / stage.data if stage.data else request.data
     if path is None:
         return None
     try:
@@ -221,118 +262,7 @@ def _read_stage_data(plan: Plan, stage: Stage, given: Path | None) -> Data | Non
         return None
 
 
-def _apply_stage(values: dict[str, Any], stage: Stage, place: _Place) -> list[str]:
-    """Sets what the stage says in place of what the overlays say; all but the batch, which needs the cluster."""
-    problems: list[str] = []
-    if stage.rope_base is not None:
-        values["rotary_emb_base"] = stage.rope_base
-    if stage.seq_length is not None:
-        values["seq_length"] = stage.seq_length
-        values["max_position_embeddings"] = max(stage.seq_length, values.get("max_position_embeddings") or 0)
-    if stage.global_batch_size is not None:
-        values["train_batch_size"] = stage.global_batch_size
-    if stage.tokens is not None:
-        batch, length = values.get("train_batch_size"), values.get("seq_length")
-        if not batch or not length:
-            problems.append(f"{place.of('tokens')}: 'tokens' needs a global batch size, from the stage or an overlay")
-        else:
-            values["train_iters"] = math.ceil(stage.tokens / (batch * length))
-    rate = stage.learning_rate
-    if rate is not None and isinstance(values.get("train_iters"), int):
-        decay_iters = rate.decay_iters or values["train_iters"]
-        optimizer = dict(values.get("optimizer") or {"type": "Adam"})
-        params = optimizer.get("params") or {}
-        if isinstance(params, dict):  # the typed configuration says what is wrong with another value
-            optimizer["params"] = {**params, "lr": rate.peak}
-        values |= {
-            "optimizer": optimizer,
-            "min_lr": rate.final,
-            # NeoX has no warm-up-stable-decay: stage.json says it, and the repair 'schedule' makes NeoX follow.
-            "lr_decay_style": "constant" if rate.shape == "warmup-stable-decay" else rate.shape,
-            "lr_decay_iters": decay_iters,
-        }
-        try:
-            values["warmup"] = units.warmup_fraction(rate.warmup_iters, decay_iters)
-        except ValueError as error:
-            problems.append(f"{place.of('learning_rate')}: {error}")
-    if stage.stop_iters is not None:
-        planned = values.get("train_iters")
-        if isinstance(planned, int) and stage.stop_iters > planned:
-            problems.append(f"{place.of('stop_iters')}: stops at iteration {stage.stop_iters}, but ends at {planned}")
-        elif stage.stop_iters != planned:
-            values["exit_interval"] = stage.stop_iters
-            factor = values.get("checkpoint_factor")
-            if isinstance(factor, int) and stage.stop_iters % factor:
-                values["extra_save_iters"] = [stage.stop_iters]
-    return problems
-
-
-def _stage_schedule(stage: Stage, config: NeoxConfig) -> StageSchedule | None:
-    """The rate that NeoX's keys cannot say."""
-    rate = stage.learning_rate
-    if rate is None or rate.shape != "warmup-stable-decay" or rate.half_life_iters is None:
-        return None
-    return StageSchedule(
-        style=rate.shape,
-        peak_lr=rate.peak,
-        min_lr=rate.final,
-        warmup_iters=rate.warmup_iters,
-        decay_iters=config.decay_iters,
-        stable_end_iters=rate.warmup_iters if rate.stable_end_iters is None else rate.stable_end_iters,
-        half_life_iters=rate.half_life_iters,
-    )
-
-
-def _apply_cluster(values: dict[str, Any], plan: Plan, stage: Stage, place: _Place) -> list[str]:
-    """Sets parallel sizes, accumulation, back end and attention kernel."""
-    cluster = plan.cluster
-    values |= {
-        "global_num_gpus": cluster.num_gpus,
-        "model_parallel_size": cluster.tensor_parallel,
-        "pipe_parallel_size": cluster.pipeline_parallel,
-        "distributed_backend": cluster.backend,
-    }
-    if isinstance(values.get("num_layers"), int):
-        values["attention_config"] = [[[cluster.attention], values["num_layers"]]]
-    micro, batch = values.get("train_micro_batch_size_per_gpu"), values.get("train_batch_size")
-    if not isinstance(micro, int) or micro < 1 or cluster.dp_size < 1:
-        return []  # the typed configuration says what is wrong with it
-    if not isinstance(batch, int):
-        values["gradient_accumulation_steps"] = cluster.accumulation or 1
-        return []
-    accumulation, rest = divmod(batch, micro * cluster.dp_size)
-    if rest or accumulation == 0:
-        del values["train_batch_size"]  # the typed configuration would give the same reason once more
-        return [
-            f"{place.name}: a global batch of {batch} sequences does not divide: micro-batch {micro} x data-parallel "
-            f"{cluster.dp_size} makes {micro * cluster.dp_size} a pass ({cluster.num_gpus} GPUs, tensor parallel "
-            f"{cluster.tensor_parallel})"
-        ]
-    values["gradient_accumulation_steps"] = accumulation
-    if cluster.accumulation is not None and cluster.accumulation != accumulation and stage.global_batch_size is None:
-        return [
-            f"{plan.cluster_path}: 'accumulation' is {cluster.accumulation}, but a global batch of {batch} sequences "
-            f"needs {accumulation} (micro-batch {micro} x data-parallel {cluster.dp_size})"
-        ]
-    return []
-
-
-def _schedule_problems(config: NeoxConfig, stage: Stage, place: _Place) -> list[str]:
-    problems = []
-    if config.lr_decay_style != "constant" and config.train_iters > config.decay_iters:
-        problems.append(
-            f"{place.name}: the stage runs for {config.train_iters} iterations, but its {config.lr_decay_style} "
-            f"schedule ends at {config.decay_iters}, and past its end NeoX's rate climbs again: lengthen the decay or "
-            "shorten the stage"
-        )
-    if config.warmup_iters >= config.train_iters:
-        problems.append(f"{place.name}: the warm-up takes {config.warmup_iters:g} of {config.train_iters} iterations")
-    if config.checkpoint_factor is None:
-        problems.append(f"{place.name}: 'checkpoint_factor' is missing: the run would leave no checkpoint")
-    return problems
-
-
-def _guard_problems(stage: Stage, place: _Place) -> list[str]:
+def _guard_problems(stage: Stage, place: Place) -> list[str]:
     try:
         GuardPolicy.model_validate(stage.guard)
     except pydantic.ValidationError as error:
@@ -356,28 +286,30 @@ def _memory_problems(config: NeoxConfig, plan: Plan) -> list[str]:
     ]
 
 
-def _stage_sources(config: NeoxConfig, data: Data | None, recipe: Recipe) -> tuple[StageSource, ...]:
-    """The stage's sources with the epochs that its tokens make of them."""
-    planned = config.last_iteration * config.tokens_per_iteration
-    if data is None:
-        total = sum(source.weight for source in recipe.sources)
-        return tuple(
-            StageSource(
-                name=source.name,
-                weight=source.weight / total,
-                tokens=source.tokens,
-                epochs=None if source.tokens is None else planned * source.weight / total / source.tokens,
-            )
-            for source in recipe.sources
-        )
+def _stage_sources(
+    config: NeoxConfig, data: Data | None, planned: tuple[PlannedSource, ...]
+) -> tuple[StageSource, ...]:
+    """The stage's sources with the epochs that its length makes of them."""
+    is_unpacked = config.other.get("pack_impl") == "unpacked"  # then a sample is a document, however short
+    drawn = config.last_iteration * (config.global_batch_size if is_unpacked else config.tokens_per_iteration)
     result = []
-    for source in data.mixture.sources:
+    if data is None:
+        total = sum(source.weight for source in planned)
+        for source in planned:
+            there = source.documents if is_unpacked else source.tokens
+            share = source.weight / total
+            epochs = None if there is None else drawn * share / there
+            result.append(StageSource(name=source.name, weight=share, tokens=source.tokens, epochs=epochs))
+        return tuple(result)
+    for item in data.mixture.sources:
         prefixes = {
             split: str(data.path.parent / shard.path)
-            for split, shard in source.splits.items()
+            for split, shard in item.splits.items()
             if shard.num_documents > 0 and split in ("train", "validation", "test")
         }
-        tokens = source.splits["train"].num_tokens if "train" in source.splits else 0
-        epochs = planned * source.weight / tokens if tokens else None
-        result.append(StageSource(name=source.name, weight=source.weight, tokens=tokens, epochs=epochs, **prefixes))
+        train = item.splits.get("train")
+        tokens = train.num_tokens if train else 0
+        there = train.num_documents if train and is_unpacked else tokens
+        epochs = drawn * item.weight / there if there else None
+        result.append(StageSource(name=item.name, weight=item.weight, tokens=tokens, epochs=epochs, **prefixes))
     return tuple(result)

@@ -79,6 +79,11 @@ def flops_per_token(config: NeoxConfig) -> FlopsPerToken:
     )
 
 
+def utilization(tokens: float, flops_a_token: float, hours: float, peak_tflops: float) -> float:
+    """The share of the peak that `tokens` in so many hours of one GPU mean (MFU)."""
+    return tokens * flops_a_token / (hours * 3600 * peak_tflops * 1e12)
+
+
 def gpu_hours(tokens: float, flops_a_token: float, mfu: float, peak_tflops: float) -> float:
     """Hours of one GPU for `tokens` at a share `mfu` of the peak."""
     return tokens * flops_a_token / (mfu * peak_tflops * 1e12) / 3600
@@ -91,6 +96,7 @@ class MemoryPerGpu:
     weights: int
     gradients: int
     optimizer: int
+    reference: int  # the frozen model that DPO and KTO compare with
     activations: int
     logits: int
     allowance: int
@@ -114,10 +120,24 @@ def memory_per_gpu(config: NeoxConfig) -> MemoryPerGpu:
         weights=weight_bytes * _share(local, shards if stage >= 3 else 1),
         gradients=gradient_bytes * _share(local, shards if stage >= 2 else 1),
         optimizer=optimizer_bytes * _share(local, shards if stage >= 1 else 1),
+        reference=weight_bytes * _share(local, shards if stage >= 3 else 1) if has_reference_model(config) else 0,
         activations=_activation_bytes(config),
         logits=_logit_bytes(config),
         allowance=CUDA_ALLOWANCE if config.distributed_backend == "nccl" else 0,
     )
+
+
+def has_reference_model(config: NeoxConfig) -> bool:
+    """True where NeoX holds a second, frozen model beside the one it trains (megatron/training.py:1154-1166)."""
+    objective = config.other.get("train_impl", "normal")
+    if objective not in ("dpo", "kto") or config.other.get("precompute_model_name") is not None:
+        return False
+    return not (objective == "dpo" and config.other.get("dpo_reference_free"))
+
+
+def _sequences_at_once(config: NeoxConfig) -> int:
+    """Sequences of one forward pass: in DPO each of the micro-batch is a pair of answers."""
+    return config.train_micro_batch_size_per_gpu * (2 if config.other.get("train_impl") == "dpo" else 1)
 
 
 def parameters_per_gpu(config: NeoxConfig) -> int:
@@ -146,7 +166,7 @@ def _activation_bytes(config: NeoxConfig) -> int:
     stages = max(1, config.pipe_parallel_size)
     layers = math.ceil(config.num_layers / stages)
     in_flight = min(stages, config.gradient_accumulation_steps)
-    tokens = config.train_micro_batch_size_per_gpu * config.seq_length
+    tokens = _sequences_at_once(config) * config.seq_length
     inner = _inner_bytes_per_layer(config, tokens)
     if not config.checkpoint_activations:
         return in_flight * layers * inner
@@ -176,11 +196,15 @@ def _inner_bytes_per_layer(config: NeoxConfig, tokens: int) -> int:
 
 
 def _logit_bytes(config: NeoxConfig) -> int:
-    """Logits in the model's type, and in fp32 the copy that the loss keeps with its gradient."""
-    tokens = config.train_micro_batch_size_per_gpu * config.seq_length
-    rows = config.vocab_rows // config.model_parallel_size
+    """Logits in the model's type, and in fp32 the copy that the loss keeps with its gradient.
+
+    KTO gathers them from all tensor-parallel ranks, its own and the reference model's (megatron/training.py:705, 725).
+    """
+    tokens = _sequences_at_once(config) * config.seq_length
+    is_kto = config.other.get("train_impl") == "kto"
+    rows = config.vocab_rows // (1 if is_kto else config.model_parallel_size)
     copies = 8 if config.precision == "fp32" else BYTES[config.precision] + 8
-    return tokens * rows * copies
+    return tokens * rows * (copies + (BYTES[config.precision] if has_reference_model(config) else 0))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -205,7 +229,9 @@ class CheckpointSizes:
 def checkpoint_sizes(config: NeoxConfig) -> CheckpointSizes:
     """Sizes on disk: weights in the model's type, optimizer state in fp32."""
     total = count_parameters(config).total
-    num = math.ceil(config.last_iteration / (config.checkpoint_factor or config.last_iteration))
+    factor, last = config.checkpoint_factor or config.last_iteration, config.last_iteration
+    extra = {step for step in config.other.get("extra_save_iters") or () if step < last and step % factor}
+    num = math.ceil(last / factor) + len(extra)
     return CheckpointSizes(
         weights=BYTES[config.precision] * total,
         optimizer=(8 if config.precision == "fp32" else 12) * total,

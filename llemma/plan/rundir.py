@@ -67,6 +67,8 @@ def compiled_stage(plan: Plan, planned: PlannedStage) -> CompiledStage:
             "objective": planned.stage.objective,
             "start": start,
             "init_from": init_from,
+            "start_from": planned.before.directory if planned.before else None,
+            "start_iteration": planned.start_iteration,
             "carry_optimizer": planned.stage.carry_optimizer,
             "packing": planned.stage.packing,
             "schedule": planned.schedule,

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from dataclasses import asdict
+from typing import Any
+
 from rich import box
 from rich.console import Console, Group, RenderableType
 from rich.markup import escape
@@ -11,10 +15,11 @@ from rich.table import Table
 from rich.text import Text
 
 from llemma.neox.config import NeoxConfig
+from llemma.plan.amounts import plural, short, size
 from llemma.plan.compile import Plan, PlannedStage
-from llemma.plan.data_check import MANY_EPOCHS
+from llemma.plan.data_check import is_many
+from llemma.plan.embedded_memory import embedded_memory
 from llemma.plan.estimate import (
-    GIB,
     CheckpointSizes,
     checkpoint_sizes,
     count_parameters,
@@ -22,14 +27,16 @@ from llemma.plan.estimate import (
     memory_per_gpu,
     parameters_per_gpu,
 )
+from llemma.plan.show_run import stages_table, utilization_rows
 from llemma.plan.summary import stage_gpu_hours
 from llemma.schedules import Schedule, learning_rate
+from llemma.stages import SlurmSettings
 
 WIDTH = 100
 
 
-def print_plan(plan: Plan, console: Console | None = None) -> None:
-    """Prints a plan without problems."""
+def print_plan(plan: Plan, console: Console | None = None, took: tuple[float, float | None] | None = None) -> None:
+    """Prints a plan without problems; `took`: GPU-hours of a run like it, and its tokens where not the plan's."""
     console = console or _console()
     first = plan.stages[0].config
     console.print(Panel(Text(plan.recipe.title, style="bold"), subtitle=str(plan.recipe_path), expand=True))
@@ -37,11 +44,18 @@ def print_plan(plan: Plan, console: Console | None = None) -> None:
     console.print(_parameters(first))
     console.print(_facts("Machine", _machine_rows(plan)))
     for planned in plan.stages:
+        console.print()
         console.rule(f"[bold]Stage {planned.number}: {escape(planned.stage.name)}[/]", align="left")
         console.print(_facts("Schedule", _schedule_rows(planned)))
         if planned.sources:
             console.print(_sources(planned))
-        console.print(_costs(plan, planned))
+        console.print(_costs(plan, planned, like=plan.stages[0]))
+    if len(plan.stages) > 1:
+        console.print()
+        console.rule("[bold]All stages[/]", align="left")
+        console.print(stages_table(plan))
+    if took is not None:
+        console.print(_facts("Measured", utilization_rows(plan, *took)))
     for warning in plan.warnings:
         console.print(Padding(Text.assemble(("warning: ", "yellow bold"), warning), (0, 1)))
 
@@ -104,8 +118,11 @@ def _model_rows(config: NeoxConfig, plan: Plan) -> list[tuple[str, str]]:
 def _machine_rows(plan: Plan) -> list[tuple[str, str]]:
     cluster, config = plan.cluster, plan.stages[0].config
     unit = "processes" if cluster.accelerator == "CPU" else "GPUs"
+    slurm = cluster.slurm
+    queue = [] if slurm is None else [("Slurm", _slurm(slurm))]
     return [
         ("cluster", f"{cluster.title}"),
+        *queue,
         (unit, f"{cluster.num_gpus} = {cluster.nodes} x {cluster.gpus_per_node}"),
         (
             "parallel",
@@ -114,6 +131,12 @@ def _machine_rows(plan: Plan) -> list[tuple[str, str]]:
         ),
         ("precision", _precision(config)),
     ]
+
+
+def _slurm(slurm: SlurmSettings) -> str:
+    partition = f"partition {slurm.partition}, " if slurm.partition else ""
+    again = ", then queued again" if slurm.requeue else ""
+    return f"{partition}{slurm.time} a job, a checkpoint {slurm.signal_before_end_s} s before its end{again}"
 
 
 def _precision(config: NeoxConfig) -> str:
@@ -131,6 +154,7 @@ def _schedule_rows(planned: PlannedStage) -> list[tuple[str, str]]:
     if config.last_iteration != config.train_iters:
         iterations += f" of {config.train_iters:,} scheduled"
     rows = [
+        *_start_rows(planned),
         ("tokens", f"{planned.tokens:,} ({short(planned.tokens)})"),
         ("iterations", iterations),
         (
@@ -144,26 +168,89 @@ def _schedule_rows(planned: PlannedStage) -> list[tuple[str, str]]:
         ),
         (
             "learning rate",
-            f"{schedule.style}: {config.lr:.3g} after {config.warmup_iters:,g} iterations, {_decay(schedule)}; "
-            f"ends with {ends:.3g}",
+            _rate(schedule) + ("" if _is_told(schedule, config.last_iteration) else f"; ends with {ends:.3g}"),
         ),
         (
             "optimizer",
             f"AdamW {config.optimizer.params.betas[0]:g}/{config.optimizer.params.betas[1]:g}, weight decay "
             f"{config.weight_decay:g}, clipped at {config.gradient_clipping:g}",
         ),
-        ("evaluated", f"every {config.eval_interval:,} iterations, on {config.eval_iters:,} batches"),
-        ("saved", f"every {config.checkpoint_factor or 0:,} iterations"),
+        ("evaluated", f"every {plural(config.eval_interval, 'iteration')}, on {plural(config.eval_iters, 'batch')}"),
+        ("saved", _saved(config)),
     ]
-    for key, (before, now) in planned.replaced.items():
-        rows.append(("set by the stage", f"{key}: {now} (overlays: {before})"))
+    rows += [("set by the stage", line) for line in _replaced(planned)]
     return rows
 
 
-def _decay(schedule: Schedule) -> str:
+def _start_rows(planned: PlannedStage) -> list[tuple[str, str]]:
+    """What sets this stage apart from a first stage of language modelling."""
+    stage, rows = planned.stage, []
+    if planned.before is not None:
+        optimizer = "with its optimizer" if stage.carry_optimizer else "with a new optimizer"
+        rows.append(("goes on from", f"'{planned.before.stage.name}' at {planned.start_iteration:,}, {optimizer}"))
+    if stage.objective != "language-modelling":
+        rows.append(("objective", stage.objective.upper()))
+    if stage.packing == "isolated":
+        rows.append(("packing", "several documents in one sequence, none of which attends to another"))
+    return rows
+
+
+def _rate(schedule: Schedule) -> str:
+    warmup = f" after {_iterations(schedule.warmup_iters)}" if schedule.warmup_iters else ""
+    if schedule.style == "constant":
+        return f"{schedule.peak_lr:.3g}{warmup}, constant"
     if schedule.half_life_iters is not None:
-        return f"halved every {schedule.half_life_iters:,g} from {schedule.stable_end:,g} on"
-    return f"{schedule.min_lr:.3g} at {schedule.decay_iters:,}"
+        change = f"halved every {schedule.half_life_iters:,g} from {schedule.stable_end:,g} on"
+    else:
+        change = f"{schedule.min_lr:.3g} at {schedule.decay_iters:,}"
+    return f"{schedule.style}: {schedule.peak_lr:.3g}{warmup}, {change}"
+
+
+def _iterations(count: float) -> str:
+    return plural(int(count), "iteration") if count == int(count) else f"{count:,g} iterations"
+
+
+def _is_told(schedule: Schedule, last: int) -> bool:
+    """True where the rate's description says already what it ends with."""
+    return schedule.style == "constant" or (schedule.half_life_iters is None and last == schedule.decay_iters)
+
+
+def _saved(config: NeoxConfig) -> str:
+    text = f"every {config.checkpoint_factor or 0:,} iterations"
+    extra = config.other.get("extra_save_iters")
+    if extra:
+        text += f", and at {', '.join(f'{step:,}' for step in extra)}"
+    if config.keep_last_n_checkpoints:
+        text += f"; the last {config.keep_last_n_checkpoints} are kept"
+    return text
+
+
+_SHOWN_ELSEWHERE = (
+    "train_iters", "lr_decay_iters", "lr_decay_style", "min_lr", "warmup", "optimizer.params.lr",
+    "max_position_embeddings", "keep_last_n_checkpoints",
+)  # fmt: skip
+
+
+def _replaced(planned: PlannedStage) -> Iterator[str]:
+    """What the stage says against the overlays, one line each; inside a block only what differs."""
+    for key, (before, now) in planned.replaced.items():
+        for name, old, new in _differences(key, before, now):
+            if name not in _SHOWN_ELSEWHERE:
+                yield f"{name}: {_value(new)} (overlays: {_value(old)})"
+
+
+def _differences(name: str, before: Any, now: Any) -> Iterator[tuple[str, Any, Any]]:
+    if isinstance(before, dict) and isinstance(now, dict):
+        for key in now:
+            yield from _differences(f"{name}.{key}", before.get(key), now[key])
+    elif before != now:
+        yield name, before, now
+
+
+def _value(value: Any) -> str:
+    if isinstance(value, int) and not isinstance(value, bool):
+        return f"{value:,}"
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
 def _sources(planned: PlannedStage) -> RenderableType:
@@ -173,7 +260,7 @@ def _sources(planned: PlannedStage) -> RenderableType:
         table.add_column(title, justify="right", header_style="dim")
     for source in planned.sources:
         epochs = "?" if source.epochs is None else f"{source.epochs:.2f}"
-        many = source.epochs is not None and source.epochs > MANY_EPOCHS
+        many = source.epochs is not None and is_many(source.epochs)
         table.add_row(
             escape(source.name),
             f"{source.weight:.1%}",
@@ -185,7 +272,7 @@ def _sources(planned: PlannedStage) -> RenderableType:
     return Group(Text(title, style="bold cyan"), Padding(table, (0, 0, 1, 2), expand=False))
 
 
-def _costs(plan: Plan, planned: PlannedStage) -> RenderableType:
+def _costs(plan: Plan, planned: PlannedStage, like: PlannedStage) -> RenderableType:
     config = planned.config
     memory, flops, disk = memory_per_gpu(config), flops_per_token(config), checkpoint_sizes(config)
     limit = plan.cluster.memory_gib
@@ -195,6 +282,7 @@ def _costs(plan: Plan, planned: PlannedStage) -> RenderableType:
         ("weights", memory.weights),
         ("gradients", memory.gradients),
         ("optimizer", memory.optimizer),
+        ("reference", memory.reference),
         ("activations", memory.activations),
         ("logits", memory.logits),
         ("CUDA, NCCL", memory.allowance),
@@ -211,11 +299,27 @@ def _costs(plan: Plan, planned: PlannedStage) -> RenderableType:
         ("checkpoints", _checkpoints(disk)),
     ]
     there = short(parameters_per_gpu(config))
+    if planned is not like and memory == memory_per_gpu(like.config):
+        rows.insert(0, ("memory", f"as in stage {like.number}: {size(memory.total)} on the fullest {unit}"))
+        return _facts("Cost", rows)
     return Group(
         Text.assemble((f"Memory on the fullest {unit}", "bold cyan"), f"{room}  ({there} parameters on it)"),
         _parts([(name, size(count)) for name, count in components if count]),
+        *_embedded(plan, planned),
         _facts("Cost", rows),
     )
+
+
+def _embedded(plan: Plan, planned: PlannedStage) -> list[RenderableType]:
+    """Memory in the embedded trainer, where the cluster is one process and it can run the stage at all."""
+    if plan.cluster.num_gpus > 1 or planned.stage.objective != "language-modelling":
+        return []
+    memory = embedded_memory(planned.config)
+    components = [(name.replace("_", " "), count) for name, count in asdict(memory).items()]
+    return [
+        Text("Memory in the embedded trainer", style="bold cyan"),
+        _parts([(name, size(count)) for name, count in (*components, ("all", memory.total)) if count]),
+    ]
 
 
 def _time(plan: Plan, planned: PlannedStage) -> str:
@@ -236,23 +340,3 @@ def _checkpoints(disk: CheckpointSizes) -> str:
         f"{size(disk.each)} each (weights {size(disk.weights)}, optimizer {size(disk.optimizer)}); {disk.kept} kept: "
         f"{size(disk.storage)}"
     )
-
-
-def short(count: float) -> str:
-    """A count in at most four digits and a letter: 6.74 B."""
-    for limit, letter in ((1e15, "P"), (1e12, "T"), (1e9, "B"), (1e6, "M"), (1e3, "k")):
-        if abs(count) >= limit:
-            return f"{count / limit:.{_decimals(count / limit)}f} {letter}"
-    return f"{count:.0f}"
-
-
-def size(count: float) -> str:
-    """Bytes in binary units: 12.6 GiB."""
-    for limit, letter in ((GIB * 1024, "TiB"), (GIB, "GiB"), (1 << 20, "MiB"), (1 << 10, "KiB")):
-        if count >= limit:
-            return f"{count / limit:.{_decimals(count / limit)}f} {letter}"
-    return f"{count:.0f} B"
-
-
-def _decimals(value: float) -> int:
-    return 2 if abs(value) < 10 else 1 if abs(value) < 100 else 0

@@ -47,6 +47,22 @@ def test_resume_of_a_later_stage_takes_the_weights_of_the_one_before(tmp_path: P
     assert resume_values({"save": str(own)}, before) == {"load": str(own), "finetune": False}
 
 
+def test_resume_of_a_stage_that_carries_the_optimizer_loads_more_than_weights(tmp_path: Path) -> None:
+    before, own = str(checkpoints(tmp_path / "before", 9)), tmp_path / "own"
+    stage = {"carry_optimizer": True}
+    assert resume_values({"save": str(own)}, before, stage) == {"load": before, "finetune": False}
+    checkpoints(own, 3)
+    assert resume_values({"save": str(own)}, before, stage) == {"load": str(own), "finetune": False}
+
+
+def test_resume_of_a_branch_takes_the_iteration_that_it_leaves_the_stage_at(tmp_path: Path) -> None:
+    before, own = str(checkpoints(tmp_path / "before", 9)), str(tmp_path / "own")
+    (tmp_path / "before/global_step6").mkdir()
+    assert resume_values({"save": own}, before, {"start_iteration": 6})["iteration"] == 6
+    with pytest.raises(InputError, match="no checkpoint of iteration 7 to start from"):
+        resume_values({"save": own}, before, {"start_iteration": 7})
+
+
 def test_resume_with_a_load_that_does_not_exist_is_refused(tmp_path: Path) -> None:
     """NeoX prints one warning, trains from random weights and ends with exit code 0."""
     with pytest.raises(InputError, match="there is no NeoX checkpoint to start from"):
@@ -111,7 +127,7 @@ def test_every_repair_of_the_table_has_a_module_of_its_own_and_the_other_way_rou
 
 def test_entry_imports_nothing_that_a_neox_environment_may_lack() -> None:
     """It runs beside NeoX's packages; pydantic, rich and our other dependencies may be absent there."""
-    allowed = {"torch", "deepspeed", "yaml", "megatron", "llemma"} | sys.stdlib_module_names
+    allowed = {"torch", "numpy", "deepspeed", "yaml", "megatron", "llemma"} | sys.stdlib_module_names
     for path in Path(llemma.neox_engine.__file__).parent.rglob("*.py"):
         for node in ast.walk(ast.parse(path.read_text())):
             names = []

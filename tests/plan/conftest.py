@@ -11,14 +11,46 @@ import pytest
 
 from llemma.core.files import sha256_file
 from llemma.core.indexed.writer import IndexedWriter
-from llemma.core.schemas import Mixture, MixtureSource, Shard, TokenizerInfo
+from llemma.core.schemas import CompanionShard, Mixture, MixtureSource, Shard, TokenizerInfo
+
+
+def write_shard(prefix: Path, root: Path, documents: list[np.ndarray], dtype: type) -> CompanionShard:
+    """Writes documents as a .bin/.idx pair under a build's root."""
+    with IndexedWriter(prefix, dtype) as writer:
+        for document in documents:
+            writer.add_document(document)
+    return CompanionShard(
+        path=str(prefix.relative_to(root)),
+        num_documents=len(documents),
+        num_tokens=sum(map(len, documents)),
+        bin_sha256=sha256_file(f"{prefix}.bin"),
+        idx_sha256=sha256_file(f"{prefix}.idx"),
+    )
+
+
+def write_companion(field: str, prefix: Path, root: Path, lengths: list[int]) -> CompanionShard:
+    """What goes with the documents of so many tokens: labels that mask the first half, rewards by turns 1 and -1."""
+    place = prefix.with_name(f"{prefix.name}_{field}")
+    if field == "rewards":
+        numbers = [np.array([1 - 2 * (n % 2)]) for n in range(len(lengths))]
+        return write_shard(place, root, numbers, np.int32)
+    if field == "rejected":
+        return write_shard(place, root, [np.arange(n) % 7 for n in lengths], np.uint16)
+    labels = [np.where(np.arange(n) < n // 2, -100, np.arange(n) % 7) for n in lengths]
+    return write_shard(place, root, labels, np.int32)
 
 
 @pytest.fixture
 def make_data(tmp_path: Path) -> Callable[..., Path]:
     """Writes shards of so many training tokens a source and returns the path of their mixture.json."""
 
-    def make(num_tokens: dict[str, int] | None = None, vocab_size: int = 4096, name: str = "data") -> Path:
+    def make(
+        num_tokens: dict[str, int] | None = None,
+        vocab_size: int = 4096,
+        name: str = "data",
+        document_tokens: int | None = None,
+        beside: tuple[str, ...] = (),
+    ) -> Path:
         root = tmp_path / name
         tokenizer = root / "tokenizer" / "tokenizer.model"
         tokenizer.parent.mkdir(parents=True)
@@ -29,16 +61,12 @@ def make_data(tmp_path: Path) -> Callable[..., Path]:
             shards = {}
             for split, size in (("train", count), ("validation", 600), ("test", 0)):
                 prefix = root / "data" / source / split
-                with IndexedWriter(prefix, np.uint16) as writer:
-                    if size:
-                        writer.add_document(np.arange(size) % vocab_size)
-                shards[split] = Shard(
-                    path=f"data/{source}/{split}",
-                    num_documents=1 if size else 0,
-                    num_tokens=size,
-                    bin_sha256=sha256_file(f"{prefix}.bin"),
-                    idx_sha256=sha256_file(f"{prefix}.idx"),
-                )
+                lengths = [
+                    min(document_tokens or size, size - at) for at in range(0, size, document_tokens or size or 1)
+                ]
+                written = write_shard(prefix, root, [np.arange(n) % vocab_size for n in lengths], np.uint16)
+                companions = {field: write_companion(field, prefix, root, lengths) for field in beside}
+                shards[split] = Shard(**written.model_dump(), **companions)
             weight = 1 / len(wanted)
             sources.append(MixtureSource(name=source, group="all", weight=weight, epochs=1.0, splits=shards))
         mixture = Mixture(

@@ -24,6 +24,18 @@ def test_published_gpu_hours_give_the_published_utilization(
     assert estimate.gpu_hours(tokens, flops, mfu, 312) == pytest.approx(hours, rel=3e-3)
 
 
+@pytest.mark.parametrize(
+    ("recipe", "hours", "tokens", "mfu"),
+    [("llemma_7b", 23_000, 200e9, "35.7%"), ("llemma_34b", 47_000, 50e9, "20.9%")],
+)
+def test_utilization_of_the_published_gpu_hours_is_the_known_share(
+    recipe: str, hours: float, tokens: float, mfu: str
+) -> None:
+    """2,415 and 295 tokens/s on an A100 (arXiv 2310.10631, appendix A), whose bfloat16 peak is 312 TFLOP/s."""
+    flops = estimate.flops_per_token(config_of(recipe)).square
+    assert f"{estimate.utilization(tokens, flops, hours, 312):.1%}" == mfu
+
+
 @pytest.mark.parametrize(("recipe", "gflops"), [("llemma_7b", 46.1), ("llemma_34b", 220.2)])
 def test_flops_per_token_are_the_known_ones(recipe: str, gflops: float) -> None:
     assert estimate.flops_per_token(config_of(recipe)).square / 1e9 == pytest.approx(gflops, abs=0.06)
@@ -134,6 +146,34 @@ def test_memory_of_activations_covers_what_torch_keeps_for_the_backward_pass() -
     found = sum(size for pointer, size in kept.items() if pointer not in parameters)
     estimated = estimate.memory_per_gpu(config).activations
     assert found == pytest.approx(estimated, rel=0.2)
+
+
+@pytest.mark.parametrize(
+    ("changes", "reference", "sequences"),
+    [
+        ({"train_impl": "dpo"}, 1, 2),
+        ({"train_impl": "dpo", "dpo_reference_free": True}, 0, 2),
+        ({"train_impl": "kto"}, 1, 1),
+        ({"train_impl": "kto", "precompute_model_name": "reference"}, 0, 1),
+    ],
+    ids=["dpo", "reference-free", "kto", "precomputed"],
+)
+def test_memory_of_preferences_counts_the_frozen_model_and_both_answers(
+    changes: dict[str, object], reference: int, sequences: int
+) -> None:
+    plain, preferring = (
+        estimate.memory_per_gpu(config_of("demo")),
+        estimate.memory_per_gpu(config_of("demo", **changes)),
+    )
+    assert preferring.reference == reference * plain.weights
+    assert preferring.activations == sequences * plain.activations
+    assert (preferring.gradients, preferring.optimizer) == (plain.gradients, plain.optimizer)
+
+
+def test_checkpoint_sizes_count_those_that_are_saved_for_branches() -> None:
+    config = compile_plan(Request(recipe="small_wsd")).stages[0].config
+    assert config.other["extra_save_iters"] == [40]
+    assert estimate.checkpoint_sizes(config).kept == 2  # 40 and 50
 
 
 def test_checkpoint_sizes_of_the_7b_count_every_checkpoint_that_is_kept() -> None:

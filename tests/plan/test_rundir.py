@@ -14,33 +14,39 @@ from llemma.core.errors import InputError
 from llemma.core.schemas import RunRecord
 from llemma.neox.config import NeoxConfig
 from llemma.neox.overlays import render
-from llemma.plan.compile import Request, compile_plan
+from llemma.plan.compile import Plan, PlannedStage, Request, compile_plan
 from llemma.plan.rundir import run_keys, write_run
 from llemma.stages import CompiledStage
+from neox_configs import config_names
 
 GOLDEN = Path(__file__).with_name("golden")
 
 
-@pytest.mark.parametrize("recipe", ["demo", "llemma_7b", "llemma_34b"])
-def test_rendered_stage_of_a_shipped_recipe_is_the_golden_one(recipe: str) -> None:
+def golden_path(recipe: str, plan: Plan, planned: PlannedStage) -> Path:
+    """One file a recipe, or one for each of its stages."""
+    return GOLDEN / (f"{recipe}.yml" if len(plan.stages) == 1 else f"{recipe}.{planned.directory}.yml")
+
+
+@pytest.mark.parametrize("recipe", config_names("recipes"))
+def test_rendered_stages_of_a_shipped_recipe_are_the_golden_ones(recipe: str) -> None:
     """Written anew with UPDATE_GOLDEN=1; then the difference is to be read before it is committed."""
     plan = compile_plan(Request(recipe=recipe))
-    text = render(run_keys(plan, plan.stages[0], Path("/runs/golden")))
-    path = GOLDEN / f"{recipe}.yml"
-    if os.environ.get("UPDATE_GOLDEN"):
-        path.write_text(text)
-    assert text == path.read_text()
+    assert plan.problems == []
+    for planned in plan.stages:
+        text = render(run_keys(plan, planned, Path("/runs/golden")))
+        path = golden_path(recipe, plan, planned)
+        if os.environ.get("UPDATE_GOLDEN"):
+            path.write_text(text)
+        assert text == path.read_text(), path.name
+        assert yaml.load(text, Loader=yaml.FullLoader) == load_yaml(path).value
+        assert NeoxConfig.from_yaml(path).model_dump() == {
+            **planned.config.model_dump(),
+            "save": f"/runs/golden/train/{planned.directory}/checkpoints",
+        }
 
 
-@pytest.mark.parametrize("recipe", ["demo", "llemma_7b", "llemma_34b"])
-def test_golden_file_reads_alike_for_neox_and_for_us(recipe: str) -> None:
-    path = GOLDEN / f"{recipe}.yml"
-    assert yaml.load(path.read_text(), Loader=yaml.FullLoader) == load_yaml(path).value
-    plan = compile_plan(Request(recipe=recipe))
-    assert NeoxConfig.from_yaml(path).model_dump() == {
-        **plan.stages[0].config.model_dump(),
-        "save": "/runs/golden/train/01-" + plan.stages[0].stage.name + "/checkpoints",
-    }
+def test_golden_files_are_of_recipes_that_ship() -> None:
+    assert {path.name.split(".")[0] for path in GOLDEN.glob("*.yml")} == set(config_names("recipes"))
 
 
 def test_run_directory_holds_what_both_engines_and_the_report_read(

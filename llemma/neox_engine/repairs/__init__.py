@@ -19,16 +19,18 @@ class RepairRefusedError(WorkError):
     """Raised when a repair's target is not what it was written for."""
 
 
-def require_text(repair: str, neox_dir: Path, wanted: Mapping[str, Sequence[str]]) -> None:
-    """Raises RepairRefusedError unless each file of the checkout holds the pieces of text that the repair mends."""
+def require_text(
+    repair: str, folder: Path, wanted: Mapping[str, Sequence[str]], known: str = "GPT-NeoX at commit ea7aefd8"
+) -> None:
+    """Raises RepairRefusedError unless each file below a folder holds the pieces of text that the repair mends."""
     for name, pieces in wanted.items():
-        path = neox_dir / name
+        path = folder / name
         text = path.read_text(encoding="utf-8") if path.is_file() else ""
         missing = [piece for piece in pieces if piece not in text]
         if missing:
             raise RepairRefusedError(
-                f"the repair '{repair}' was written for another GPT-NeoX: {path} has no '{missing[0]}'. Check out "
-                f"commit ea7aefd8, or leave it out with  --without-repair {repair}"
+                f"the repair '{repair}' was written for {known}: {path} has no '{missing[0]}'. Use that version, or "
+                f"leave it out with  --without-repair {repair}"
             )
 
 

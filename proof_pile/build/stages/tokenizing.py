@@ -32,15 +32,10 @@ def tokenizer_input(build: Build) -> InputFile:
     return InputFile(path=path, sha256=build.hashes.of(path))
 
 
-def shuffle_seed(build: Build) -> int | None:
-    """The seed of the order of documents, or None where they are to stand as they came."""
-    return build.recipe.seed if getattr(build.recipe, "shuffle", True) else None
-
-
 def _plan_tokenizing(build: Build) -> Sequence[StepTasks]:
     tokenizer = tokenizer_input(build)
     config = build.recipe.tokenizer
-    params = {"eod": config.eod, "engine": config.engine, "shuffle_seed": shuffle_seed(build)}
+    params = {"eod": config.eod, "engine": config.engine, "shuffle_seed": build.recipe.seed}
     step = make_step("tokenize", "proof_pile.tokenize.encode", **params)
     tasks = [
         Task(
@@ -56,7 +51,7 @@ def _plan_tokenizing(build: Build) -> Sequence[StepTasks]:
 def _plan_merging(build: Build) -> Sequence[StepTasks]:
     from proof_pile.tokenize.merge import merge_tasks
 
-    step = make_step("merge", "proof_pile.tokenize.merge", shuffle_seed=shuffle_seed(build))
+    step = make_step("merge", "proof_pile.tokenize.merge", shuffle_seed=build.recipe.seed)
     return [(step, merge_tasks(build.flat("tokenize")))]
 
 

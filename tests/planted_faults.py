@@ -1,0 +1,83 @@
+"""Runs one stage in GPT-NeoX with a fault planted in its losses: a repair of its own, which only tests know.
+
+    torchrun … planted_faults.py PLAN <arguments of llemma.neox_engine.entry>
+
+PLAN is JSON: {"nan": [[iteration, micro-batch], …], "spike": […], "poisoned": [sample number, …], "kill": iteration}.
+The loss of a planted micro-batch (counted from 1 and 0) is multiplied by NaN or 1,000; one that holds a poisoned
+sample is NaN whenever it is drawn. The rank that torchrun calls last is killed when it begins the step `kill`.
+It notes the sample numbers that each step drew in PLAN's "drawn", a file.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sys
+from pathlib import Path
+from typing import Any
+
+from llemma.neox.repair_table import REPAIRS, Repair
+from llemma.neox_engine.context import EngineContext
+
+PLAN: dict[str, Any] = {}
+
+
+def apply(context: EngineContext) -> None:
+    """Wraps the forward step and the reading of samples."""
+    from megatron import mpu, training
+    from megatron.data.blendable_dataset import BlendableDataset
+
+    plan = PLAN
+    upstream_step, upstream_item = training.forward_step, BlendableDataset.__getitem__
+    drawn: list[int] = []
+    state = {"iteration": -1, "micro_batch": 0}
+
+    def read_item(self: Any, idx: int) -> Any:
+        drawn.append(int(idx))
+        return upstream_item(self, idx)
+
+    def forward_step(*args: Any, **kwargs: Any) -> Any:
+        if not kwargs.get("is_train"):
+            outcome = upstream_step(*args, **kwargs)
+            drawn.clear()
+            return outcome
+        iteration = kwargs["neox_args"].iteration + 1
+        state["micro_batch"] = state["micro_batch"] + 1 if iteration == state["iteration"] else 0
+        state["iteration"] = iteration
+        if plan.get("kill") == iteration and os.environ["RANK"] == str(int(os.environ["WORLD_SIZE"]) - 1):
+            os.kill(os.getpid(), signal.SIGKILL)
+        drawn.clear()
+        loss, metrics = upstream_step(*args, **kwargs)
+        here = [iteration, state["micro_batch"]]
+        if "drawn" in plan and mpu.get_model_parallel_rank() == 0:
+            with open(f"{plan['drawn']}.{mpu.get_data_parallel_rank()}", "a") as file:
+                file.write(json.dumps([*here, drawn]) + "\n")
+        if here in plan.get("nan", []) or set(drawn) & set(plan.get("poisoned", [])):
+            loss = loss * float("nan")
+        if here in plan.get("spike", []):
+            loss = loss * 1000
+        return loss, metrics
+
+    training.forward_step, BlendableDataset.__getitem__ = forward_step, read_item
+
+
+def main() -> int:
+    """Adds the fault to the table of repairs, then runs the entry."""
+    import planted_faults  # this file, as the module that the table of repairs names
+
+    from llemma.neox_engine.entry import main as run
+
+    planted_faults.PLAN.update(json.loads(Path(sys.argv[1]).read_text()))
+    REPAIRS["planted"] = Repair(module="planted_faults", what="a fault for a test")
+    # Before the guard, which must see the fault as it would see a true one.
+    order = {"cpu-stand-in": REPAIRS["cpu-stand-in"], "planted": REPAIRS["planted"]}
+    for name in [name for name in REPAIRS if name not in order]:
+        order[name] = REPAIRS.pop(name)
+    REPAIRS.clear()
+    REPAIRS.update(order)
+    return run([*sys.argv[2:], "--repair", "planted"])
+
+
+if __name__ == "__main__":
+    sys.exit(main())
