@@ -35,7 +35,8 @@ def test_recipe_of_a_source_a_mixture_and_nothing_else_takes_defaults(tmp_path: 
     )
     recipe = load_recipe(path)
     assert recipe.deduplicate.near is not None
-    assert (recipe.deduplicate.near.bands, recipe.deduplicate.near.rows) == (14, 8)
+    banding = recipe.deduplicate.near.banding
+    assert (banding.bands, banding.rows) == (21, 6)  # what a threshold of 0.7 asks for
     assert recipe.decontaminate.ngram == 13
     assert recipe.tokenizer.path is None
 
