@@ -119,7 +119,7 @@ class SlurmCluster:
             self._start("slurmctld", "-D", "-f", str(folder / "slurm.conf"))
             for node in NODES:
                 self.start_node(node)
-            _wait(lambda: self.node_states() == dict.fromkeys(NODES, "idle"), "slurmctld and slurmd", self._logs)
+            self.wait_until_idle()
         except BaseException:
             self.__exit__(None, None, None)
             raise
@@ -162,6 +162,10 @@ class SlurmCluster:
         """What the controller thinks of each node."""
         done = self.call("sinfo", "--noheader", "--Node", "--format=%N %t")
         return dict(line.split() for line in done.stdout.splitlines() if len(line.split()) == 2)
+
+    def wait_until_idle(self) -> None:
+        """Until both nodes are free: what has ended may still be cleaned up."""
+        _wait(lambda: self.node_states() == dict.fromkeys(NODES, "idle"), "slurmctld and slurmd", self._logs)
 
     def call(self, *command: str) -> subprocess.CompletedProcess[str]:
         """Runs one of Slurm's commands."""

@@ -48,12 +48,14 @@ def batch_script(job: BatchJob) -> str:
 def batch_options(job: BatchJob) -> list[str]:
     """The options of sbatch; the site's own come last, and so win."""
     settings, ticket = job.settings, job.ticket
+    # Of a range of nodes Slurm gives no more than the tasks need, if it is told of tasks: ask for processors instead.
     is_range = ticket.min_nodes < ticket.nodes
     wanted: list[tuple[str, str | int | None]] = [
         ("job-name", job.name),
         ("nodes", f"{ticket.min_nodes}-{ticket.nodes}" if is_range else ticket.nodes),
-        ("ntasks-per-node", ticket.processes_per_node),
-        ("cpus-per-task", ticket.cpus_per_process),
+        ("ntasks-per-node", None if is_range else ticket.processes_per_node),
+        ("cpus-per-task", None if is_range else ticket.cpus_per_process),
+        ("mincpus", ticket.processes_per_node * (ticket.cpus_per_process or 1) if is_range else None),
         ("gres", settings.gres),
         ("gpus-per-node", ticket.processes_per_node if ticket.backend == "nccl" and not settings.gres else None),
         ("mem", settings.memory),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import shutil
+import sys
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,7 +17,6 @@ if TYPE_CHECKING:
 
 _CLEAR = "\033[H\033[2J"
 _WATCH_S = 5.0
-_NARROW = 100  # columns, where no terminal says otherwise
 _HEAD = ("stage", "state", "iteration", "loss", "tokens/s", "saved at", "job")
 
 
@@ -56,7 +56,6 @@ def _show(run: Path, num_lines: int, before: str) -> Sequence[StageState]:
     except LlemmaError as error:
         silence = str(error)
     states = stage_states(run, stages, submission, jobs, is_launched_here=holder is not None)
-    width = max(60, shutil.get_terminal_size((_NARROW, 24)).columns)
     num_finished = sum(state.word == "finished" for state in states)
     lines = [f"{record.name}: {num_finished} of {len(states)} stages finished ({run})"]
     if holder:
@@ -70,7 +69,7 @@ def _show(run: Path, num_lines: int, before: str) -> Sequence[StageState]:
     tail = log_tail(log, num_lines) if log else []
     if log and tail:
         lines += ["", f"the end of {log}:", *(f"  {line}" for line in tail)]
-    print(before + "\n".join(line if len(line) <= width else line[: width - 1] + "…" for line in lines), flush=True)
+    print(before + "\n".join(_cut(lines)), flush=True)
     return states
 
 
@@ -84,12 +83,20 @@ def _row(state: StageState) -> tuple[str, ...]:
         "" if progress.loss is None else f"{progress.loss:.4f}",
         "" if progress.tokens_per_s is None else f"{progress.tokens_per_s:,.0f}",
         f"{state.saved:,}" if state.saved else "",
-        " ".join(filter(None, (state.job, f"({state.detail})" if state.detail else ""))),
+        state.job or "",
     )
 
 
+def _cut(lines: Sequence[str]) -> list[str]:
+    """The lines as long as a terminal is wide; whole where no terminal shows them."""
+    if not sys.stdout.isatty():
+        return list(lines)
+    width = max(60, shutil.get_terminal_size().columns)
+    return [line if len(line) <= width else line[: width - 1] + "…" for line in lines]
+
+
 def _remarks(state: StageState) -> list[str]:
-    """What the ledger tells beyond the table."""
+    """What Slurm, the notes of the attempts and the ledger tell beyond the table."""
     totals = state.totals
     counts = {
         "steps left out": totals.skipped_steps,
@@ -101,7 +108,7 @@ def _remarks(state: StageState) -> list[str]:
     told = [f"{number:,} {what}" for what, number in counts.items() if number]
     if totals.attempts > 1:
         told.insert(0, f"{totals.attempts} attempts")
-    return [", ".join(told)] if told else []
+    return [*([state.detail] if state.detail else []), *([", ".join(told)] if told else [])]
 
 
 def _table(rows: Sequence[Sequence[str]]) -> list[str]:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import signal
-import subprocess
-import sys
+import traceback
 from collections.abc import Callable
 from pathlib import Path
 
@@ -15,41 +15,24 @@ import pytest
 from llemma.checkpoint import conversion
 from llemma.checkpoint.conversion import convert
 from llemma.checkpoint.hf_files import HfSink
+from llemma.checkpoint.journal import Journal
 from llemma.checkpoint.planning import Request, plan_conversion
+from llemma.checkpoint.rank_files import RankSink
 from llemma.checkpoint.verification import verify
 from llemma.core.errors import DamagedFileError, InputError
 from llemma.core.files import sha256_file
 
 MakeModel = Callable[..., Path]
 
-# Counts the calls of all steps of a conversion and is killed (SIGKILL, no clean-up) in the one asked for.
-KILLED = """
-import os, signal, sys
-from pathlib import Path
-from llemma.checkpoint import conversion, hf_files, journal, rank_files
-from llemma.checkpoint.planning import Request, plan_conversion
-source, out, to, last = Path(sys.argv[1]), Path(sys.argv[2]), sys.argv[3], int(sys.argv[4])
-count = 0
-def counted(holder, name):
-    real = getattr(holder, name)
-    def call(*args, **options):
-        global count
-        count += 1
-        if count == last:
-            os.kill(os.getpid(), signal.SIGKILL)
-        return real(*args, **options)
-    setattr(holder, name, call)
-for holder in (hf_files.HfSink, rank_files.RankSink):
-    for name in ("make_room", "open", "write", "sync", "close"):
-        counted(holder, name)
-counted(journal.Journal, "_add")
-counted(journal.Journal, "finish")
-for name in ("write_json", "write_text", "_write_record", "sync_folder"):
-    counted(conversion, name)
-options = {"tensor_parallel": 2} if to != "hf" else {}
-conversion.convert(plan_conversion(Request(source=source, out=out, to=to, sync_bytes=30_000, **options)))
-print(count)
-"""
+COUNTED = {
+    HfSink: ("make_room", "open", "write", "sync", "close"),
+    RankSink: ("make_room", "open", "write", "sync", "close"),
+    Journal: ("_add", "finish"),
+    conversion: ("write_json", "write_text", "_write_record", "sync_folder"),
+}
+"""The steps of a conversion; before any of them it may be killed."""
+
+NEVER = 10_000
 
 
 def digests(folder: Path) -> dict[str, str]:
@@ -66,10 +49,35 @@ def record(folder: Path) -> dict:
     return {key: value[key] for key in value if key not in ("created", "seconds", "config")}
 
 
-def killed(source: Path, out: Path, to: str, last: int) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-c", KILLED, str(source), str(out), to, str(last)], capture_output=True, text=True
-    )
+def converted_until(request: Request, last: int) -> int:
+    """A conversion in a child process that is killed (SIGKILL, no clean-up) before step `last`; how the child ended.
+
+    Forked, not started anew: importing torch a dozen times would take longer than all else here.
+    """
+    child = os.fork()
+    if child == 0:
+        left = last
+
+        def counted(real: Callable[..., object]) -> Callable[..., object]:
+            def call(*args: object, **options: object) -> object:
+                nonlocal left
+                left -= 1
+                if left == 0:
+                    os.kill(os.getpid(), signal.SIGKILL)
+                return real(*args, **options)
+
+            return call
+
+        try:
+            for holder, names in COUNTED.items():
+                for name in names:
+                    setattr(holder, name, counted(getattr(holder, name)))
+            convert(plan_conversion(request))
+            os._exit(0)
+        finally:
+            traceback.print_exc()
+            os._exit(1)
+    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
 
 
 @pytest.mark.parametrize("to", ["neox", "hf"])
@@ -84,12 +92,16 @@ def test_conversion_killed_again_and_again_ends_with_the_same_bytes(
     options = {"tensor_parallel": 2} if to == "neox" else {}
     convert(plan_conversion(Request(source=source, out=tmp_path / "whole", to=to, **options)))
     out = tmp_path / "out"
-    for last in (2, 6, 9, 15, 12):
-        process = killed(source, out, to, last)
-        assert process.returncode == -signal.SIGKILL, process.stderr
-        assert not out.exists()
-    process = killed(source, out, to, 10_000)
-    assert process.returncode == 0, process.stderr
+    request = Request(source=source, out=out, to=to, sync_bytes=30_000, **options)
+    for last in (2, 4, 7, 10, 15, 20, 24):
+        ended = converted_until(request, last)
+        assert ended in (0, -signal.SIGKILL)
+        assert out.exists() == (ended == 0)
+        if ended == 0:
+            break
+    else:
+        assert converted_until(request, NEVER) == 0
+    assert last > 10  # it was killed a few times in the midst of the tensors
     assert digests(out) == digests(tmp_path / "whole")
     assert record(out) == record(tmp_path / "whole")
     assert not list(tmp_path.glob(".partial-*"))
@@ -118,7 +130,8 @@ def test_conversion_stopped_by_a_full_disk_goes_on_with_what_is_left(
 
 def test_left_over_of_another_source_is_not_gone_on_from(make_model: MakeModel, tmp_path: Path) -> None:
     first, second, out = make_model("first"), make_model("second", kv_heads=2), tmp_path / "out"
-    assert killed(first, out, "hf", 12).returncode == -signal.SIGKILL
+    assert converted_until(Request(source=first, out=out, to="hf", sync_bytes=1), 12) == -signal.SIGKILL
+    assert (tmp_path / ".partial-out/journal.jsonl").is_file()
     convert(plan_conversion(Request(source=second, out=out, to="hf")))
     convert(plan_conversion(Request(source=second, out=tmp_path / "whole", to="hf")))
     assert digests(out) == digests(tmp_path / "whole")
@@ -127,8 +140,6 @@ def test_left_over_of_another_source_is_not_gone_on_from(make_model: MakeModel, 
 def test_second_conversion_into_the_same_folder_at_the_same_time_is_refused(
     make_model: MakeModel, tmp_path: Path
 ) -> None:
-    from llemma.checkpoint.journal import Journal
-
     held = Journal(tmp_path / ".partial-out", "a plan")
     with pytest.raises(InputError, match="another conversion is writing there now"):
         convert(plan_conversion(Request(source=make_model(), out=tmp_path / "out")))

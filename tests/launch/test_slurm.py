@@ -44,6 +44,7 @@ def slurm_run(
     monkeypatch: pytest.MonkeyPatch,
 ) -> Path:
     """A run of twelve steps on two nodes of one process, saved after every other step."""
+    slurm_cluster.wait_until_idle()
     for name, value in slurm_cluster.environment.items():
         monkeypatch.setenv(name, value)
     (tmp_path / "packages/deepspeed").mkdir(parents=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 from collections import OrderedDict
 from pathlib import Path
 from typing import Any
@@ -109,12 +110,23 @@ def test_repartition_of_a_damaged_checkpoint_leaves_it_as_it_was(tmp_path: Path)
     assert [path.name for path in tmp_path.iterdir()] == ["global_step4"]
 
 
+class Caller:
+    """Makes a folder when it is unpickled."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return os.mkdir, (str(self.folder),)
+
+
 def test_repartition_refuses_what_would_run_code(tmp_path: Path) -> None:
     folder = write_checkpoint(tmp_path / "global_step4", 2, is_bf16=True)
     (folder / "manifest.json").unlink()
-    torch.save({"module": Path("/")}, folder / MODEL)
-    with pytest.raises(InputError, match="asks to create 'pathlib"):
+    torch.save({"module": Caller(tmp_path / "called")}, folder / MODEL)
+    with pytest.raises(InputError, match="asks to create 'posix"):
         repartition(folder, 1)
+    assert not (tmp_path / "called").exists()
 
 
 def test_repartition_of_zero_3_is_refused(tmp_path: Path) -> None:

@@ -72,7 +72,7 @@ def test_status_of_a_run_that_was_never_launched_says_planned(
     [
         ("77|RUNNING|None|n[1-2]|3:10", "running        1/2  5.7000"),
         ("77|PENDING|Priority||0:00", "queued"),
-        ("77|PENDING|BeginTime||0:00", "77 (back in the queue, starts in a moment)"),
+        ("77|PENDING|BeginTime||0:00", "01-one: back in the queue, starts in a moment"),
         ("77|CANCELLED|None|n1|1:00", "cancelled"),
     ],
 )
@@ -101,7 +101,7 @@ def test_status_of_a_job_that_slurm_has_forgotten_tells_how_its_attempt_ended(
     note_end(run, "01-one", "77", 0, "failed", code=1, message="srun ended with code 137", iteration=0, **{"from": 0})
     squeue("")
     assert re.search(r"failed\s+1/2\s+5\.7000", text := status(run, capsys, code=1))
-    assert "77 (srun ended with code 137)" in text
+    assert "01-one: srun ended with code 137" in text
 
 
 def test_status_where_slurm_is_silent_still_shows_what_the_files_say(
@@ -168,6 +168,9 @@ def test_status_shows_log_lines_no_wider_than_the_terminal(
     submitted(run)
     squeue("77|RUNNING|None|n1|0:01")
     monkeypatch.setenv("COLUMNS", "100")
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
     (run / "launch/logs/01-one-78.log").write_text("x" * 500 + "\n")
     os.utime(run / "launch/logs/01-one-78.log", (time.time() + 5, time.time() + 5))
     assert max(map(len, status(run, capsys).splitlines())) == 100
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: False)
+    assert "x" * 500 in status(run, capsys)
