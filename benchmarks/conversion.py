@@ -8,15 +8,14 @@ goes from Hugging Face's layout to GPT-NeoX's and back.  NeoX's scripts (tools/c
 or NEOX_DIR) and run with a Python that has its packages (--neox-python, or NEOX_PYTHON); without them their rows are
 left out.  Ours also goes from GPT-NeoX to twice the ranks and to Meta's format, and is verified.
 
-Printed: wall and CPU seconds of the whole process, its start included; the peak of its anonymous memory (RssAnon of
-/proc, looked at every 10 ms) and of all resident memory, pages of mapped files included (VmHWM).  Ours writes to the
-disk (fsync) and hashes every tensor and file; the peers do neither.
+Printed: medians of the wall and CPU seconds of the whole process, its start included; the largest peak of its anonymous
+memory (RssAnon of /proc, looked at every 10 ms) and of all resident memory, pages of mapped files included (VmHWM).
+Ours writes to the disk (fsync) and hashes every tensor and file; the peers do neither.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import shutil
 import statistics
@@ -145,7 +144,7 @@ def main() -> None:
 
 def _rows(args: argparse.Namespace, work: Path, model: Path) -> list[tuple[str, ...]]:
     ranks, ours = str(args.tensor_parallel), [sys.executable, "-m", "llemma", "convert"]
-    neox = work / "neox"
+    neox, keys = work / "neox", work / "keys.yml"
     jobs: list[tuple[str, list[str | Path], Path | None, Path]] = [
         ("HF -> NeoX, llemma", [*ours, model, neox, "--tp", ranks], None, neox),
         ("NeoX -> HF, llemma", [*ours, neox, work / "hf"], None, work / "hf"),
@@ -173,7 +172,6 @@ def _rows(args: argparse.Namespace, work: Path, model: Path) -> list[tuple[str, 
                 to_neox,
             ),
         )
-        keys = work / "keys.yml"
         jobs.insert(
             3,
             (
@@ -186,29 +184,33 @@ def _rows(args: argparse.Namespace, work: Path, model: Path) -> list[tuple[str, 
                 to_hf,
             ),
         )
-    rows = []
-    for name, command, cwd, out in jobs:
-        runs = []
-        if "their-hf" in str(out):
-            _write_keys(neox, keys)
-        for _ in range(args.runs):
-            shutil.rmtree(out, ignore_errors=True)
-            runs.append(measure(command, cwd))
-        print(f"done: {name}", file=sys.stderr, flush=True)
-        rows.append(
-            (
-                name,
-                f"{statistics.median(run.wall_s for run in runs):.1f}",
-                f"{statistics.median(run.cpu_s for run in runs):.1f}",
-                f"{max(run.anonymous_mb for run in runs):,.0f}",
-                f"{max(run.resident_mb for run in runs):,.0f}",
-            )
+    found: dict[str, list[Run]] = {name: [] for name, *_ in jobs}
+    for at in range(args.runs):  # all in turn, so that other work on the machine falls on all alike
+        shutil.rmtree(neox, ignore_errors=True)
+        for name, command, cwd, out in jobs:
+            if out.name == "their-hf":
+                _write_keys(neox, keys)
+            os.sync()  # what an earlier command left unwritten is not this one's work
+            found[name].append(measure(command, cwd))
+            print(f"{at + 1} of {args.runs}: {name}: {found[name][-1]}", file=sys.stderr, flush=True)
+            if out != neox:
+                shutil.rmtree(out, ignore_errors=True)
+    return [
+        (
+            name,
+            f"{statistics.median(run.wall_s for run in runs):.1f}",
+            f"{statistics.median(run.cpu_s for run in runs):.1f}",
+            f"{max(run.anonymous_mb for run in runs):,.0f}",
+            f"{max(run.resident_mb for run in runs):,.0f}",
         )
-    return rows
+        for name, runs in found.items()
+    ]
 
 
 def _write_keys(neox: Path, target: Path) -> None:
     """The keys that GPT-NeoX's script asks for besides those of neox_model.yml."""
+    import yaml
+
     from llemma.core.config import load_yaml
 
     keys = dict(load_yaml(neox / "neox_model.yml").value)
@@ -217,7 +219,7 @@ def _write_keys(neox: Path, target: Path) -> None:
         "vocab_file": str(neox / "hf/tokenizer.json"),
         "precision": "bfloat16",
     }
-    target.write_text(json.dumps(keys))
+    target.write_text(yaml.safe_dump(keys))  # not as JSON, whose 1e-06 is a string for YAML 1.1, which the script reads
 
 
 if __name__ == "__main__":

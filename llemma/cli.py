@@ -12,7 +12,7 @@ COMMANDS = {
     "status": ("llemma.launch.status_command", "show how far a run has come, stage by stage, and its jobs"),
     "cancel": ("llemma.launch.cancel_command", "end a run's jobs on Slurm, or its launch on this host"),
     "train": ("llemma.train.command", "train a planned run here, with the embedded trainer"),
-    "convert": ("llemma.checkpoint.command", "convert a checkpoint between Hugging Face's and GPT-NeoX's layout"),
+    "convert": ("llemma.checkpoint.command", "convert a checkpoint: Hugging Face's, GPT-NeoX's, Meta's layout"),
     "report": ("llemma.report.command", "make one HTML page of a run: data, losses, scores, answers"),
     "data-overlay": ("llemma.neox.overlay_command", "render GPT-NeoX's data keys from a build's mixture.json"),
     "demo": ("llemma.demo", "run everything small: sample data, training, conversion, scores, report"),

@@ -2,10 +2,11 @@
 
     torchrun … planted_faults.py PLAN <arguments of llemma.neox_engine.entry>
 
-PLAN is JSON: {"nan": [[iteration, micro-batch], …], "spike": […], "poisoned": [sample number, …], "kill": iteration}.
-The loss of a planted micro-batch (counted from 1 and 0) is multiplied by NaN or 1,000; one that holds a poisoned
-sample is NaN whenever it is drawn. The rank that torchrun calls last is killed when it begins the step `kill`.
-It notes the sample numbers that each step drew in PLAN's "drawn", a file.
+PLAN is JSON: {"nan": [[iteration, micro-batch], …], "spike": […], "infinite_gradient": […],
+"poisoned": [sample number, …], "kill": iteration, "usr1": iteration}. In the last data-parallel rank alone, the loss of
+a planted micro-batch (counted from 1 and 0) is multiplied by NaN or 1,000, or its gradients are infinite; a micro-batch
+with a poisoned sample is NaN whenever it is drawn. The rank that torchrun calls last is killed when it begins the step
+`kill`, or gets SIGUSR1. It notes the sample numbers that each step drew in PLAN's "drawn", a file.
 """
 
 from __future__ import annotations
@@ -45,18 +46,23 @@ def apply(context: EngineContext) -> None:
         iteration = kwargs["neox_args"].iteration + 1
         state["micro_batch"] = state["micro_batch"] + 1 if iteration == state["iteration"] else 0
         state["iteration"] = iteration
-        if plan.get("kill") == iteration and os.environ["RANK"] == str(int(os.environ["WORLD_SIZE"]) - 1):
-            os.kill(os.getpid(), signal.SIGKILL)
+        if os.environ["RANK"] == str(int(os.environ["WORLD_SIZE"]) - 1) and state["micro_batch"] == 0:
+            for name, number in (("kill", signal.SIGKILL), ("usr1", signal.SIGUSR1)):
+                if plan.get(name) == iteration:
+                    os.kill(os.getpid(), number)
         drawn.clear()
         loss, metrics = upstream_step(*args, **kwargs)
         here = [iteration, state["micro_batch"]]
+        is_last = mpu.get_data_parallel_rank() == mpu.get_data_parallel_world_size() - 1
         if "drawn" in plan and mpu.get_model_parallel_rank() == 0:
             with open(f"{plan['drawn']}.{mpu.get_data_parallel_rank()}", "a") as file:
                 file.write(json.dumps([*here, drawn]) + "\n")
-        if here in plan.get("nan", []) or set(drawn) & set(plan.get("poisoned", [])):
+        if (is_last and here in plan.get("nan", [])) or set(drawn) & set(plan.get("poisoned", [])):
             loss = loss * float("nan")
-        if here in plan.get("spike", []):
+        if is_last and here in plan.get("spike", []):
             loss = loss * 1000
+        if is_last and here in plan.get("infinite_gradient", []):
+            loss.register_hook(lambda gradient: gradient * float("inf"))
         return loss, metrics
 
     training.forward_step, BlendableDataset.__getitem__ = forward_step, read_item

@@ -3,14 +3,16 @@
     python benchmarks/data/build.py [--megabytes 1000] [--work DIR] [FOLDER ...]
 
 The text is that of benchmarks/data/corpus.py: installed packages and the folders given.  It is built from scratch with
-one worker and with two, with filters, near-duplicates, decontamination, a trained tokenizer of 32,000 pieces, shards
-and published texts; the two outputs are compared byte by byte.  Seconds of a stage are those of its tasks.
+one worker and with two, with filters, near-duplicates, decontamination, shards and published texts, and with a
+tokenizer of 32,000 pieces that is there before, as a base model's is; the two outputs are compared byte by byte.
+Seconds of a stage are those of its tasks.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import shutil
 import sys
 import tempfile
 from collections import defaultdict
@@ -33,27 +35,32 @@ sources:
       - {{kind: digit-share, max_share: 0.5}}
       - {{kind: characters, min_alnum_share: 0.25}}
 decontaminate: {{benchmarks: [{benchmarks}]}}
-tokenizer: {{train: {{vocab_size: 32000, max_bytes: 8000000}}}}
+tokenizer: {tokenizer}
 mixture: {{groups: {{all: {{share: 1, sources: {{text: 1}}}}}}}}
 shard_bytes: {shard_bytes}
 """
+TRAINED = "{train: {vocab_size: 32000, max_bytes: 8000000}}"
 SHARD_BYTES = 8_000_000  # of compressed input, some 35 MB of text: enough tasks for several workers
 WARM_MEGABYTES = 12
 UNLIKE = {"record.json", "mixture.record.json"}  # they hold times
 
 
-def write_recipe(path: Path, corpus: Path, benchmarks: Path) -> Path:
+def write_recipe(path: Path, corpus: Path, benchmarks: Path, tokenizer: str) -> Path:
     """Writes the recipe for a corpus and returns its path."""
-    path.write_text(RECIPE.format(corpus=corpus.resolve(), benchmarks=benchmarks, shard_bytes=SHARD_BYTES))
+    text = RECIPE.format(corpus=corpus.resolve(), benchmarks=benchmarks, tokenizer=tokenizer, shard_bytes=SHARD_BYTES)
+    path.write_text(text)
     return path
 
 
-def warm_up(work: Path, folders: list[Path], benchmarks: Path) -> None:
-    """Builds a little, so that native code is compiled before anything is measured: once for an installation."""
+def train_tokenizer(work: Path, folders: list[Path], benchmarks: Path) -> Path:
+    """The tokenizer of a little build, which also compiles native code before anything is measured."""
     with tempfile.TemporaryDirectory(dir=work) as little:
         corpus = Path(little) / "corpus"
         write_corpus(corpus, WARM_MEGABYTES, folders)
-        build(write_recipe(Path(little) / "recipe.yml", corpus, benchmarks), Path(little) / "out", 1)
+        build(write_recipe(Path(little) / "recipe.yml", corpus, benchmarks, TRAINED), Path(little) / "out", 1)
+        target = work / "tokenizer.model"
+        shutil.copyfile(Path(little) / "out" / "tokenizer" / "tokenizer.model", target)
+    return target.resolve()
 
 
 def build(recipe: Path, out: Path, workers: int) -> Measured:
@@ -106,8 +113,8 @@ def main() -> None:
         corpus = work / f"corpus-{args.megabytes}"
         write_corpus(corpus, args.megabytes, args.folders)
         sample = Path(__file__).resolve().parents[2] / "proof_pile" / "sample" / "benchmarks.jsonl"
-        recipe = write_recipe(work / "recipe.yml", corpus, sample)
-        warm_up(work, args.folders, sample)
+        tokenizer = train_tokenizer(work, args.folders, sample)
+        recipe = write_recipe(work / "recipe.yml", corpus, sample, f"{{path: {tokenizer}}}")
         runs: dict[int, Measured] = {}
         for workers in (1, 2):
             out = work / f"out-{workers}"

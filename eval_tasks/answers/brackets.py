@@ -31,6 +31,8 @@ def read_bracket(reader: Reader, opening: str) -> Value:
     if opening == "{":
         if _has_infix(reader):
             return _infix(reader)
+        if reader.tokens[reader.at + 1][0] == "w" and reader.tokens[reader.at + 2][1] in ("|", ":"):
+            return _set(reader, "}")  # {x | x > 1}
         return reader.group()
     if opening == "lb":
         return _set(reader)
@@ -72,16 +74,16 @@ def _round_or_square(reader: Reader, opening: str) -> Value:
     return TupleOf(tuple(items), opening[0], closing[0])
 
 
-def _set(reader: Reader) -> Value:
+def _set(reader: Reader, closing: str = "rb") -> Value:
     reader.enter()
     reader.at += 1
     bars, builders, reader.bars, reader.builders = reader.bars, reader.builders, 0, 1
     items, _, _ = reader.items()
     if reader.is_operator("|", ":") and len(items) == 1:
         reader.builders = 0
-        value = reader.builder(items[0], "rb")
+        value = reader.builder(items[0], closing)
     else:
-        reader.expect("rb")
+        reader.expect(closing)
         value = SetOf(tuple(items))
     reader.bars, reader.builders = bars, builders
     reader.depth -= 1

@@ -165,10 +165,24 @@ def _matrix_sum(terms: list[Value]) -> Matrix:
 
 def _matrix_product(factors: list[Value]) -> Matrix:
     matrices = [factor for factor in factors if type(factor) is Matrix]
-    if len(matrices) != 1:
-        raise UnreadableError("a product of matrices")
+    if len(matrices) > 2:
+        raise UnreadableError("a product of many matrices")
+    if len(matrices) == 2:
+        matrices = [_matrix_times(*matrices)]
     others = [factor for factor in factors if type(factor) is not Matrix]
     return Matrix(tuple(tuple(make_product([*others, entry]) for entry in row) for row in matrices[0].rows))
+
+
+def _matrix_times(left: Matrix, right: Matrix) -> Matrix:
+    columns = list(zip(*right.rows, strict=True))
+    if len(left.rows[0]) != len(right.rows) or len(left.rows) * len(columns) * len(right.rows) > limits.MAX_ITEMS:
+        raise UnreadableError("a product of matrices of such shapes")
+    return Matrix(
+        tuple(
+            tuple(make_sum([make_product([a, b]) for a, b in zip(row, column, strict=True)]) for column in columns)
+            for row in left.rows
+        )
+    )
 
 
 def determinant(matrix: Matrix) -> Node:

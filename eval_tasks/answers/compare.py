@@ -3,27 +3,25 @@
 from __future__ import annotations
 
 from fractions import Fraction
-from itertools import pairwise
+from itertools import combinations
 
 from eval_tasks.answers import limits, units
 from eval_tasks.answers.build import digits_of, make_product, make_quotient, scalar
-from eval_tasks.answers.expressions import difference, same_expression, same_up_to_factor, signs_settled
+from eval_tasks.answers.definitions import defined_value, letters_as_unit
+from eval_tasks.answers.expressions import difference, same_expression, same_up_to_factor
 from eval_tasks.answers.limits import Budget, TooLargeError
+from eval_tasks.answers.plus_minus import has_signs, num_values, signs_written_out
 from eval_tasks.answers.policies import Policy
 from eval_tasks.answers.realsets import NotRealError, real_set, same_real_set
 from eval_tasks.answers.values import (
     EXPRESSIONS,
     NUMBERS,
     BaseNumeral,
-    Call,
     Constant,
     Decimal,
     ListOf,
     Matrix,
-    Power,
-    Product,
     Quantity,
-    Quotient,
     Ratio,
     Relation,
     Residue,
@@ -37,12 +35,12 @@ from eval_tasks.answers.values import (
     contains,
     symbols,
 )
-from eval_tasks.answers.values import PlusMinus as _PlusMinus
 from eval_tasks.answers.wording import is_spelled
 
 _CONTAINERS = (TupleOf, ListOf, SetOf, Matrix, SetOperation, SetBuilder)
 _INEQUALITIES = frozenset(("<", ">", "<=", ">=", "!="))
 _EQUALITIES = frozenset(("=", "~"))
+_REVERSIBLE = _INEQUALITIES | _EQUALITIES | {"=="}
 _ANGLES = {(("angle", 1),), (("radian", 1),)}
 
 
@@ -61,9 +59,11 @@ class Comparison:
         kinds = type(gold), type(prediction)
         if Text in kinds:
             return self._say(self._texts(gold, prediction), "words")
-        if _has_signs(gold) or _has_signs(prediction):
-            one, other = _signs_written_out(gold), _signs_written_out(prediction)
-            return self._say(_count(one) == _count(other) and self.same(one, other, within), "plus-minus written out")
+        if has_signs(gold) or has_signs(prediction):
+            one, other = signs_written_out(gold), signs_written_out(prediction)
+            return self._say(
+                num_values(one) == num_values(other) and self.same(one, other, within), "plus-minus written out"
+            )
         if Relation in kinds:
             return self._relations(gold, prediction, within)
         if Quantity in kinds:
@@ -109,6 +109,8 @@ class Comparison:
             return None if None in parts else tuple(word for part in parts for word in part or ())
         if type(value) is int:
             return (digits_of(value),)
+        if kind is Ratio and value.clock:
+            return (":".join((str(value.items[0]), *(f"{item:02d}" for item in value.items[1:]))),)
         if kind is Quantity and type(value.amount) is int and value.unit.lower() in ("am", "pm"):
             return (f"{value.amount}:00 {value.unit.lower()}",)
         if kind is Quantity and is_spelled(value.amount):  # mn \text{ ways} and, in plain text, mn ways
@@ -126,7 +128,7 @@ class Comparison:
             return self._say(False, "a quantity and a collection")
         if type(plain) in (Ratio, BaseNumeral, Residue) or not isinstance(plain, EXPRESSIONS):
             return self._say(False, "a quantity and something else")
-        written = _letters_as_unit(plain)
+        written = letters_as_unit(plain)
         if written is not None and units.unit_of(quantity.unit) is not None:
             return self._two_quantities(*((quantity, written) if quantity is gold else (written, quantity)))
         if quantity.unit == "%":
@@ -146,6 +148,8 @@ class Comparison:
             return self._expressions(gold.amount, prediction.amount)
         if {gold.unit.lower(), prediction.unit.lower()} == {"am", "pm"}:
             return self._say(False, "morning and afternoon")
+        if "th" in (gold.unit, prediction.unit):
+            return self._say(False, "an ordinal and a quantity")
         one, other = units.unit_of(gold.unit), units.unit_of(prediction.unit)
         if one is None or other is None:
             if "%" in (gold.unit, prediction.unit):
@@ -179,9 +183,11 @@ class Comparison:
             ):
                 return False
             one, other = gold.items, prediction.items
+            if not any(one) or not any(other):
+                return self._say(False, "a ratio of zeros")
             return all(
                 self.same(make_product([a, d]), make_product([b, c]))
-                for (a, b), (c, d) in zip(pairwise(one), pairwise(other), strict=True)
+                for (a, c), (b, d) in combinations(zip(one, other, strict=True), 2)
             )
         ratio, plain = (gold, prediction) if type(gold) is Ratio else (prediction, gold)
         if len(ratio.items) != 2 or not self.policy.ratio_as_quotient or not isinstance(plain, EXPRESSIONS):
@@ -246,19 +252,24 @@ class Comparison:
     def _single(self, gold: Relation, prediction: Relation) -> bool:
         """Two relations of one sign each, with expressions on both sides."""
         (one,), (other,) = gold.operators, prediction.operators
-        if (one in _EQUALITIES) != (other in _EQUALITIES) or (one == "!=") != (other == "!="):
+        if one in _INEQUALITIES and other in _INEQUALITIES and (one == "!=") != (other == "!="):
+            return self._real_sets(gold, prediction)  # x^2 > 0, x != 0
+        if (one in _EQUALITIES) != (other in _EQUALITIES):
             return self._say(False, "different relations")
         left, right = difference(*gold.sides), difference(*prediction.sides)
         if one in _EQUALITIES or one == "!=":
-            return self._say(same_up_to_factor(left, right, self.budget) is not None, "equations up to a factor")
+            return self._say(self._is_proportional(left, right), "equations up to a factor")
         if one not in _INEQUALITIES or other not in _INEQUALITIES:
             return self._chains(gold, prediction)
         if len(one) != len(other):
             return self._say(False, "a strict and a weak inequality")
-        sign = same_up_to_factor(left, right, self.budget)
+        sign = same_up_to_factor(left, right, self.budget, is_equation=False)
         if sign is None:
             return self._real_sets(gold, prediction)
         return self._say((sign > 0) == (one[0] == other[0]), "inequalities up to a factor")
+
+    def _is_proportional(self, left: Value, right: Value) -> bool:
+        return same_up_to_factor(left, right, self.budget, is_equation=True) is not None
 
     def _chains(self, gold: Relation, prediction: Relation) -> bool:
         """Sides and signs one by one, in either direction."""
@@ -266,6 +277,8 @@ class Comparison:
             return self._say(False, "relations of different lengths")
         if gold.operators == prediction.operators and self._in_order(gold.sides, prediction.sides):
             return True
+        if not {*gold.operators} <= _REVERSIBLE:
+            return False
         flipped = tuple({"<": ">", ">": "<", "<=": ">=", ">=": "<="}.get(sign, sign) for sign in prediction.operators)
         return gold.operators == flipped[::-1] and self._in_order(gold.sides, prediction.sides[::-1])
 
@@ -280,7 +293,8 @@ class Comparison:
     def _containers(self, gold: Value, prediction: Value) -> bool:
         kinds = type(gold), type(prediction)
         if self._speaks_of_reals(gold) or self._speaks_of_reals(prediction):
-            if kinds == (ListOf, ListOf) and self._unordered(gold.items, prediction.items, same_order=False):
+            alike = kinds == (ListOf, ListOf) and (gold.joiner == "or") == (prediction.joiner == "or")
+            if alike and self._unordered(gold.items, prediction.items, same_order=False):
                 return True
             if _is_interval_list(gold) or _is_interval_list(prediction):
                 return self._say(False, "a list of intervals and something else")
@@ -298,13 +312,18 @@ class Comparison:
             return self._tuples(gold, prediction)
         if TupleOf in kinds:
             other = prediction if type(gold) is TupleOf else gold
-            if type(other) is not ListOf or not self.policy.list_as_tuple:
+            is_list = type(other) is ListOf or (type(other) is SetOf and other.plain)
+            brackets = next(t.opening + t.closing for t in (gold, prediction) if type(t) is TupleOf)
+            if not is_list or not self.policy.list_as_tuple or brackets in ("[)", "(]"):
                 return self._say(False, "a tuple and a set")
-            return self._in_order(gold.items, prediction.items)
+            return self._in_order(_by_name(gold.items), _by_name(prediction.items))
+        if kinds == (ListOf, ListOf) and {gold.joiner, prediction.joiner} == {"and", "or"} and _are_names(gold):
+            return self._say(False, "and, or")
         if kinds != (ListOf, ListOf) and kinds != (SetOf, SetOf) and not self.policy.list_as_set:
             return self._say(False, "a list and a set")
         ordered = self.policy.list_ordered and kinds == (ListOf, ListOf)
-        if SetOf in kinds:
+        are_tuples = all(type(item) is TupleOf for item in (*gold.items, *prediction.items))
+        if SetOf in kinds or (are_tuples and not ordered):  # a solution written twice is one solution
             return self._sets(gold.items, prediction.items)
         return self._unordered(gold.items, prediction.items, same_order=ordered)
 
@@ -387,6 +406,17 @@ class Comparison:
         return True
 
 
+def _by_name(items: tuple[Value, ...]) -> tuple[Value, ...]:
+    """y = 2, x = 1 in the order in which a tuple would name them; other items as they stand."""
+    if all(type(item) is Relation and item.name is not None and len(item.name) == 1 for item in items):
+        return tuple(sorted(items, key=lambda item: str(item.name)))
+    return items
+
+
+def _are_names(value: ListOf) -> bool:
+    return all(type(item) is Symbol for item in value.items)
+
+
 def _check_length(gold: tuple[Value, ...], prediction: tuple[Value, ...]) -> None:
     if max(len(gold), len(prediction)) > limits.MAX_LIST_TO_MATCH:
         raise TooLargeError("a list too long to match in any order")
@@ -399,18 +429,6 @@ def _scaled(amount: Value, factor: Fraction) -> Value:
 def _in_degrees(angle: Quantity) -> Value:
     """The angle under one name for its unit; of one in radians the number alone."""
     return Quantity(angle.amount, "deg") if units.canonical_word(angle.unit) == "deg" else angle.amount
-
-
-def _letters_as_unit(plain: Value) -> Quantity | None:
-    """7 m^2, which reads as a product of variables, as a quantity; None where it cannot be one."""
-    if type(plain) is not Product:
-        return None
-    *others, last = plain.factors
-    base, exponent = (last.base, last.exponent) if type(last) is Power else (last, 1)
-    if type(base) is not Symbol or base.name not in units.LETTER_UNITS or type(exponent) is not int:
-        return None
-    unit = base.name if exponent == 1 else f"{base.name}^{exponent}"
-    return Quantity(make_product(others), unit) if not any(symbols(factor) for factor in others) else None
 
 
 def _is_time(ratio: Ratio) -> bool:
@@ -427,33 +445,6 @@ def _is_identity(relation: Relation, comparison: Comparison) -> bool:
     return all(comparison.same(sides[0], side) for side in sides[1:])
 
 
-def defined_value(relation: Relation) -> Value | None:
-    """The value that 'name = ... = value', 'name in set' or 'name : value' gives to the name; None for others."""
-    operators, sides = relation.operators, relation.sides
-    if operators == ("in",) and type(sides[0]) is Symbol:
-        return sides[1]
-    if not set(operators) <= _EQUALITIES:
-        return None
-    if relation.name is None and not _names_something(sides[0]):
-        return sides[0] if operators == ("~",) and isinstance(sides[0], EXPRESSIONS) else None
-    if "~" in operators[1:]:  # x = 1/3 ~ 0.33: what is exact
-        return sides[operators.index("~", 1)]
-    return sides[-1]
-
-
-def _names_something(side: Value) -> bool:
-    """AB, |AB|, P(A), f'(2): a measure or a function, not an expression in unknowns."""
-    if type(side) is Call and (side.name in ("abs", "gcd", "lcm", "det") or len(side.name.rstrip("'")) == 1):
-        return side.name != "abs" or _names_something(side.arguments[0])
-    if type(side) is Symbol:
-        return bool(side.name[0].isupper())
-    if type(side) is Product:
-        return all(_names_something(part) for part in side.factors)
-    if type(side) is Quotient:
-        return _names_something(side.numerator) and _names_something(side.denominator)
-    return type(side) is Ratio and all(_names_something(part) for part in side.items)
-
-
 def _is_interval_list(value: Value) -> bool:
     return type(value) is ListOf and all(type(item) is TupleOf for item in value.items)
 
@@ -466,51 +457,3 @@ def _rows(value: Value) -> tuple[tuple[Value, ...], ...] | None:
     if all(type(item) is TupleOf for item in value.items):
         return tuple(item.items for item in value.items)
     return (value.items,)
-
-
-def _has_signs(value: Value) -> bool:
-    kind = type(value)
-    if kind in (TupleOf, ListOf, SetOf):
-        return any(_has_signs(item) for item in value.items)
-    if kind is Relation:
-        return any(_has_signs(side) for side in value.sides)
-    return (
-        isinstance(value, (*EXPRESSIONS, Quantity)) and not isinstance(value, NUMBERS) and contains(value, _PlusMinus)
-    )
-
-
-def _signs_written_out(value: Value) -> Value:
-    """The value with every plus-minus sign written out as a list."""
-    kind = type(value)
-    if kind in (ListOf, SetOf):
-        items: list[Value] = []
-        for item in value.items:
-            written = _signs_written_out(item)
-            items.extend(written.items if type(written) is ListOf and written is not item else [written])
-        return ListOf(tuple(items), value.joiner) if kind is ListOf else SetOf(tuple(items))
-    if not _has_signs(value):
-        return value
-    if kind is Quantity:
-        return ListOf(tuple(Quantity(amount, value.unit) for amount in signs_settled(value.amount)), ",")
-    if kind is Relation and not any(_has_signs(side) for side in value.sides[:-1]):
-        last = _signs_written_out(value.sides[-1])
-        return ListOf(
-            tuple(Relation((*value.sides[:-1], item), value.operators, value.name) for item in last.items),
-            "or",
-        )
-    if kind is TupleOf:
-        choices: list[tuple[Value, ...]] = [()]
-        for item in value.items:
-            written = _signs_written_out(item)
-            options = written.items if type(written) is ListOf and written is not item else (written,)
-            choices = [(*choice, option) for choice in choices for option in options]
-            if len(choices) > 16:
-                raise TooLargeError("too many plus-minus signs")
-        return ListOf(tuple(TupleOf(choice, value.opening, value.closing) for choice in choices), ",")
-    if kind is Relation:
-        raise TooLargeError("a plus-minus sign in an unusual place")
-    return ListOf(tuple(signs_settled(value)), ",")
-
-
-def _count(value: Value) -> int:
-    return len(value.items) if type(value) in (ListOf, SetOf) else 1

@@ -17,16 +17,10 @@ from eval_tasks.answers.values import (
     Constant,
     Decimal,
     Node,
-    PlusMinus,
     Power,
     Product,
-    Quotient,
-    Root,
-    Sum,
     Symbol,
-    children,
     contains,
-    negated,
     symbols,
 )
 
@@ -141,12 +135,20 @@ def difference(left: Node, right: Node) -> Node:
     return make_sum([left, make_product([-1, right])]) if right != 0 else left
 
 
-def same_up_to_factor(left: Node, right: Node, budget: Budget) -> int | None:
-    """The sign of a constant c other than 0 with left = c * right, else None: equal equations left = 0, right = 0."""
+def same_up_to_factor(left: Node, right: Node, budget: Budget, is_equation: bool) -> int | None:
+    """The sign of a constant c other than 0 with left = c * right, else None.
+
+    Of equations left = 0 and right = 0 it is enough that the numerators are proportional.
+    """
     try:
-        verdict = _proportional_forms(canonical(left, budget), canonical(right, budget), budget)
-        if verdict != 0:
-            return verdict
+        one, other = canonical(left, budget), canonical(right, budget)
+        if is_equation and not (_has_radicals(one) or _has_radicals(other)):
+            verdict = _ratio(_cleared(one.numerator, budget), _cleared(other.numerator, budget))
+            if verdict:
+                return verdict
+        sign = _proportional_forms(one, other, budget)
+        if sign != 0:
+            return sign
     except (TooLargeError, UnsupportedError):
         pass
     from eval_tasks.answers.numeric import proportional
@@ -163,12 +165,27 @@ def _proportional_forms(left: Form, right: Form, budget: Budget) -> int | None:
     if left.denominator is not ONE or right.denominator is not ONE:
         if _has_symbols(left.denominator) or _has_symbols(right.denominator):
             cross = _ratio(multiply(above, right.denominator, budget), multiply(below, left.denominator, budget))
-            return cross if cross else _ratio(above, below) or (None if left.plain and right.plain else 0)
+            return cross if cross or not (left.plain and right.plain) else None
         return 0
     found = _ratio(above, below)
     if found:
         return found
     return _constant_ratio(above, below, budget) if left.plain and right.plain else 0
+
+
+def _has_radicals(form: Form) -> bool:
+    return not form.plain or any(atom[0] == "#" for monomial in form.numerator for atom, _ in monomial)
+
+
+def _cleared(poly: Any, budget: Budget) -> Any:
+    """The polynomial times what takes away its negative exponents: y - x^-1 becomes xy - 1."""
+    lowest: dict[str, Any] = {}
+    for monomial in poly:
+        for atom, exponent in monomial:
+            if exponent < lowest.get(atom, 0):
+                lowest[atom] = exponent
+    factor = tuple(sorted((atom, -exponent) for atom, exponent in lowest.items()))
+    return multiply(poly, {factor: 1}, budget) if factor else poly
 
 
 def _constant_ratio(above: Any, below: Any, budget: Budget) -> int | None:
@@ -246,55 +263,3 @@ def from_poly(poly: Any) -> Node:
     if not terms:
         return 0
     return make_sum(terms) if len(terms) > 1 else terms[0]
-
-
-def plus_minus_count(node: Node) -> int:
-    """How many plus-minus signs an expression has."""
-    count, stack = 0, [node]
-    while stack:
-        part = stack.pop()
-        count += type(part) is PlusMinus
-        stack.extend(children(part))
-    return count
-
-
-def signs_settled(node: Node) -> list[Node]:
-    """Every value of an expression with plus-minus signs: tied where \\mp is used, else each sign for itself."""
-    count = plus_minus_count(node)
-    if not count:
-        return [node]
-    if count > limits.MAX_PLUS_MINUS:
-        raise TooLargeError("too many plus-minus signs")
-    if _has_minus_plus(node):
-        return [_settle(node, iter([sign] * count)) for sign in (1, -1)]
-    return [
-        _settle(node, iter([1 if choice >> place & 1 == 0 else -1 for place in range(count)]))
-        for choice in range(2**count)
-    ]
-
-
-def _has_minus_plus(node: Node) -> bool:
-    if type(node) is PlusMinus and node.sign < 0:
-        return True
-    return any(_has_minus_plus(child) for child in children(node))
-
-
-def _settle(node: Node, signs: Any) -> Node:
-    kind = type(node)
-    if kind is PlusMinus:
-        sign = next(signs) * node.sign
-        inner = _settle(node.operand, signs)
-        return inner if sign > 0 else negated(inner)
-    if kind is Sum:
-        return make_sum([_settle(term, signs) for term in node.terms])
-    if kind is Product:
-        return make_product([_settle(factor, signs) for factor in node.factors])
-    if kind is Quotient:
-        return Quotient(_settle(node.numerator, signs), _settle(node.denominator, signs))
-    if kind is Power:
-        return Power(_settle(node.base, signs), _settle(node.exponent, signs))
-    if kind is Root:
-        return Root(_settle(node.radicand, signs), _settle(node.index, signs))
-    if plus_minus_count(node):
-        raise TooLargeError("a plus-minus sign in an unusual place")
-    return node

@@ -5,16 +5,25 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 
-from eval_tasks.answers import limits
+from eval_tasks.answers import limits, names
+from eval_tasks.answers.reading import read
+from eval_tasks.answers.units import unit_of
+from eval_tasks.answers.values import Text
 
 _NEXT_PROBLEM = re.compile(r"\n\s{0,4}(?:Problem|Question|Q)\s?:", re.IGNORECASE)
-_NUMBER = re.compile(r"-?\$?\d[\d,]{0,100}(?:\.\d{1,100})?%?")
+_NUMBER = re.compile(r"-?\$?(?:\d[\d,]{0,100}(?:\.\d{1,100})?|(?<!\d)\.\d{1,100})(?:/\d{1,100})?%?")
 _CHOICE = re.compile(r"\(([A-J])\)|\b([A-J])\b(?=[).:]|\s*$)")
-_BETWEEN_BOXES = re.compile(r"[\s,;$.\\()&]*(?:and|or)?[\s,;$.\\()&]*|[\s,$]*\\text\{\s*(?:and|or)\s*\}[\s,$]*")
+_SPACING = re.compile(r"\\(?:quad|qquad|text|textbf|mathrm|left|right|[,;:! ()\[\]])|[\s$(){}&,;]")
+_WORD = re.compile(r"(?<![\\A-Za-z])[A-Za-z]{3,}")
+_PLAIN_WORDS = frozenset((*names.FUNCTIONS, *names.CONSTANTS, *names.GREEK, *names.ENVIRONMENTS, "and", "frac"))
+_LEADING_NAME = re.compile(r"[A-Za-z]{1,20}(?:_[0-9A-Za-z]{1,5})?\s*=|=")
 _MATH = (("\\[", "\\]"), ("$$", "$$"), ("\\(", "\\)"), ("$", "$"))
 _MAX_BOXES = 20
 _MAX_BROKEN_BOXES = 5
 _MAX_BETWEEN_BOXES = 60  # characters
+_MAX_WORDS_BETWEEN_BOXES = 5
+_FAR = 40  # characters after the last formula from which on a number in words is the answer
+_MAX_BARE = 400  # characters of a completion that may be a bare answer
 
 
 def extract(completion: str, style: str = "auto") -> str | None:
@@ -22,7 +31,8 @@ def extract(completion: str, style: str = "auto") -> str | None:
 
     Styles: 'boxed' (the last \\boxed, with the boxes directly before it), 'minerva' (Final Answer: The final answer
     is ...), 'gsm8k' (#### ..., or The answer is ...), 'choice' (a letter), 'last' (the last formula, else the last
-    number), 'auto' (these in turn, without 'choice'), 'bare' (the whole text). Raises ValueError for another style.
+    number), 'auto' (these in turn without 'choice', but a text that is a bare answer stays whole), 'bare' (the whole
+    text). Raises ValueError for another style.
     """
     if style not in STYLES:
         raise ValueError(f"unknown style {style!r}; known are {', '.join(STYLES)}")
@@ -32,11 +42,26 @@ def extract(completion: str, style: str = "auto") -> str | None:
 
 
 def _auto(text: str) -> str | None:
-    for style in (_minerva, _boxed, _gsm8k, _last):
+    for style in (_minerva, _boxed, _gsm8k, _formula, _last):
         answer = style(text)
         if answer is not None and answer.strip():
             return answer
     return None
+
+
+def _formula(text: str) -> str | None:
+    """The whole text, where it is nothing but one answer."""
+    bare = text.strip()
+    if len(bare) > _MAX_BARE or "\n\n" in bare:
+        return None
+    if any(not _is_known_word(word) for word in _WORD.findall(bare)):
+        return None
+    value = read(bare).value
+    return bare if value is not None and type(value) is not Text else None
+
+
+def _is_known_word(word: str) -> bool:
+    return word in _PLAIN_WORDS or unit_of(word) is not None
 
 
 def _own_part(text: str) -> str:
@@ -74,7 +99,17 @@ def _boxed(text: str) -> str | None:
 
 
 def _is_joined(text: str, end: int, start: int) -> bool:
-    return start - end <= _MAX_BETWEEN_BOXES and _BETWEEN_BOXES.fullmatch(text[end:start]) is not None
+    """Whether two boxes are parts of one answer: nothing but punctuation, a name, or few words with 'and' between."""
+    if start - end > _MAX_BETWEEN_BOXES:
+        return False
+    between = text[end:start]
+    if "\n\n" in between or ". " in between:
+        return False
+    words = _SPACING.sub(" ", _LEADING_NAME.sub(" ", between)).replace(".", " ").split()
+    if "=" not in between and not any(character.isalnum() for word in words for character in word):
+        return True
+    is_prose = all(word.isalpha() for word in words)
+    return is_prose and len(words) <= _MAX_WORDS_BETWEEN_BOXES and any(word in ("and", "or") for word in words)
 
 
 def _braced(text: str, start: int) -> tuple[int, str] | None:
@@ -178,7 +213,8 @@ def _last(text: str) -> str | None:
     if numbers:
         match = numbers[-1]
         place = len(text) - len(tail) + match.start()
-        if best is None or place > best[0] + 40:
+        is_bare_name = best is not None and not any(character.isdigit() for character in best[1])
+        if best is None or place > best[0] + (0 if is_bare_name else _FAR):
             return match[0].rstrip(",")
     return best[1] if best else None
 

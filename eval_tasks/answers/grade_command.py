@@ -8,20 +8,25 @@ cannot be read is told on standard error with its number, and the rest is judged
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
+import multiprocessing
 import sys
 import time
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Iterator
+from dataclasses import dataclass
 from itertools import islice
+from multiprocessing.connection import Connection, wait
 from pathlib import Path
 from typing import Any
 
-from llemma.core.errors import InputError
+from llemma.core.errors import InputError, WorkError
 from llemma.core.files import atomic_path, write_json
 from llemma.core.progress import Progress, progress
 
 _CHUNK = 500  # lines that a worker takes at once
+_MAX_DEATHS = 3  # of workers, without a finished piece in between
 _MAX_LINE_CHARS = 4_000_000
 _SHOWN_BAD_LINES = 10
 _PREDICTIONS = ("prediction", "pred", "answer", "completion")
@@ -126,7 +131,7 @@ def _grade(
 ) -> tuple[Counter[str], list[str]]:
     counts: Counter[str] = Counter()
     bad: list[str] = []
-    for judged, problems in _judged_chunks(path, settings, workers):
+    for judged, problems in judged_pieces(path, settings, workers):
         for row in judged:
             counts[row["outcome"]] += 1
             if out is not None:
@@ -137,43 +142,100 @@ def _grade(
     return counts, bad
 
 
-def _judged_chunks(
+def judged_pieces(
     path: Path, settings: dict[str, Any], workers: int
 ) -> Iterator[tuple[list[dict[str, Any]], list[str]]]:
-    """The judged pieces in order. A piece whose worker died is judged again by a fresh one, up to three times."""
+    """The judged pieces of the file in order, each once.
+
+    A piece whose worker died goes to another. Raises WorkError where workers die four times in a row.
+    """
     if workers == 1:
         for first, lines in _chunks(path):
             yield judge_lines(first, lines, settings)
         return
-    import multiprocessing
-    from concurrent.futures import Future, ProcessPoolExecutor
-    from concurrent.futures.process import BrokenProcessPool
-
-    context = multiprocessing.get_context("spawn")
-    pool = ProcessPoolExecutor(workers, mp_context=context)
-    waiting: list[tuple[int, list[bytes], Future[Any]]] = []
-    pieces = _chunks(path)
+    pool = [_Worker(settings) for _ in range(workers)]
+    waiting: deque[_Piece] = deque()
+    chunks = _chunks(path)
     deaths = 0
     try:
         while True:
-            for first, lines in islice(pieces, max(0, 2 * workers - len(waiting))):
-                waiting.append((first, lines, pool.submit(judge_lines, first, lines, settings)))
+            waiting.extend(_Piece(*chunk) for chunk in islice(chunks, max(0, 3 * workers - len(waiting))))
             if not waiting:
                 return
-            try:
-                result = waiting[0][2].result()
-            except BrokenProcessPool:
+            for piece in waiting:
+                idle = next((worker for worker in pool if worker.piece is None), None)
+                if idle is not None and piece.result is None and not any(worker.piece is piece for worker in pool):
+                    idle.begin(piece)
+            busy = {worker.connection: worker for worker in pool if worker.piece is not None}
+            for connection in wait(list(busy)):
+                assert isinstance(connection, Connection)
+                worker = busy[connection]
+                if worker.finish():
+                    deaths = 0
+                    continue
                 deaths += 1
-                if deaths > 3:
-                    raise InputError(f"{path}: workers keep dying near line {waiting[0][0]}; try --workers 1") from None
-                pool.shutdown(wait=False, cancel_futures=True)
-                pool = ProcessPoolExecutor(workers, mp_context=context)
-                waiting = [(n, lines, pool.submit(judge_lines, n, lines, settings)) for n, lines, _ in waiting]
-                continue
-            waiting.pop(0)
-            yield result
+                if deaths > _MAX_DEATHS:
+                    raise WorkError(f"{path}: workers keep dying near line {waiting[0].first}; try --workers 1")
+                pool[pool.index(worker)] = _Worker(settings)
+            while waiting and waiting[0].result is not None:
+                yield waiting.popleft().result
     finally:
-        pool.shutdown(wait=True, cancel_futures=True)
+        for worker in pool:
+            worker.close()
+
+
+@dataclass(eq=False)
+class _Piece:
+    """Some lines of the file, the first one's number, and what came of them."""
+
+    first: int
+    lines: list[bytes]
+    result: Any = None
+
+
+class _Worker:
+    """A process that judges one piece at a time, with a pipe of its own: one that dies in mid-word hurts no other.
+
+    concurrent.futures' pool waits for ever for the rest of a result whose sender was killed while it wrote.
+    """
+
+    def __init__(self, settings: dict[str, Any]) -> None:
+        context = multiprocessing.get_context("spawn")
+        self.connection, theirs = context.Pipe()
+        self.piece: _Piece | None = None
+        self.process = context.Process(target=_serve, args=(theirs, settings), daemon=True)
+        self.process.start()
+        theirs.close()  # so that its end shows here
+
+    def begin(self, piece: _Piece) -> None:
+        """Hands a piece out; that the worker is dead shows when its result is fetched."""
+        self.piece = piece
+        with contextlib.suppress(OSError):
+            self.connection.send((piece.first, piece.lines))
+
+    def finish(self) -> bool:
+        """Fetches the result; False where the worker has died."""
+        assert self.piece is not None
+        try:
+            self.piece.result = self.connection.recv()
+        except (EOFError, OSError):
+            self.close()
+            return False
+        self.piece = None
+        return True
+
+    def close(self) -> None:
+        """Ends the process and waits for it."""
+        self.connection.close()
+        self.process.kill()
+        self.process.join()
+
+
+def _serve(connection: Connection, settings: dict[str, Any]) -> None:
+    with contextlib.suppress(EOFError, OSError, KeyboardInterrupt):
+        while True:
+            first, lines = connection.recv()
+            connection.send(judge_lines(first, lines, settings))
 
 
 def judge_lines(first: int, lines: list[bytes], settings: dict[str, Any]) -> tuple[list[dict[str, Any]], list[str]]:

@@ -19,13 +19,15 @@ from eval_tasks.answers.values import (
     Constant,
     Decimal,
     ListOf,
+    Symbol,
     Value,
-    children,
+    contains_imaginary_unit,
     symbols,
 )
 
 _DECIMAL_COMMA = re.compile(r"-?\d{1,30},\d{1,30}")
 _LONG_DECIMAL_COMMA = re.compile(r"-?\d{1,30},\d{2,30}")  # in a gold answer, '1,2' is a list
+_THOUSANDS = re.compile(r"-?[1-9]\d{0,2},\d{3}")
 _FRACTION = re.compile(r"-?\\frac\{-?(\d{1,40})\}\{-?(\d{1,40})\}|-?(\d{1,40})/(\d{1,40})")
 
 
@@ -92,16 +94,20 @@ def _judge(gold: str, prediction: str, policy: Policy) -> Judgement:
         if not policy.unreduced and not _is_reduced(other.text):
             return Judgement(Outcome.DIFFERENT, "a fraction that is not in lowest terms")
         return Judgement(Outcome.EQUAL, "the same text")
+    if policy.base_dropped and (_are_digits_of(one, other) or _are_digits_of(other, one)):
+        return Judgement(Outcome.EQUAL, "digits without their base")
     if one.value is None:
         return Judgement(Outcome.UNPARSED, f"the gold answer: {one.problem or 'nothing to read'}")
     if other.value is None:
-        if type(one.value) is BaseNumeral and policy.base_dropped and other.text.upper() == one.value.digits:
-            return Judgement(Outcome.EQUAL, "digits without their base")
         return Judgement(Outcome.UNPARSED, f"the prediction: {other.problem}")
     judgement = _compare(one, other, policy)
     if judgement.outcome is Outcome.DIFFERENT:
         return _other_readings(one, other, policy) or judgement
     return judgement
+
+
+def _are_digits_of(numeral: Reading, plain: Reading) -> bool:
+    return type(numeral.value) is BaseNumeral and plain.text.upper() == numeral.value.digits
 
 
 def _compare(gold: Reading, prediction: Reading, policy: Policy) -> Judgement:
@@ -128,8 +134,9 @@ def _other_readings(gold: Reading, prediction: Reading, policy: Policy) -> Judge
             (gold, prediction, _DECIMAL_COMMA),
             (prediction, gold, _LONG_DECIMAL_COMMA),
         ):
-            is_read = type(decimal.value) is Decimal and pattern.fullmatch(comma.text)
-            if is_read and Fraction(comma.text.replace(",", ".")) == decimal.value:
+            if type(decimal.value) is not Decimal or _THOUSANDS.fullmatch(comma.text):
+                continue
+            if pattern.fullmatch(comma.text) and Fraction(comma.text.replace(",", ".")) == decimal.value:
                 return Judgement(Outcome.EQUAL, "a decimal comma")
     for one, other in ((gold, prediction), (prediction, gold)):
         letter = _imaginary_letter(one.value, other.value)
@@ -151,18 +158,17 @@ def _other_readings(gold: Reading, prediction: Reading, policy: Policy) -> Judge
 
 def _imaginary_letter(value: Value, other: Value) -> str:
     """'I' or 'j' where one side writes the imaginary unit so (SymPy, Python) and the other as i; else ''."""
-    if not isinstance(value, EXPRESSIONS) or not isinstance(other, EXPRESSIONS):
+    if not isinstance(value, EXPRESSIONS) or not isinstance(other, EXPRESSIONS) or type(value) is Symbol:
         return ""
     found = symbols(value) & {"I", "j"}
-    if len(found) != 1 or found & symbols(other) or not _has_imaginary_unit(other) or _has_imaginary_unit(value):
+    if (
+        len(found) != 1
+        or found & symbols(other)
+        or not contains_imaginary_unit(other)
+        or contains_imaginary_unit(value)
+    ):
         return ""
     return found.pop()
-
-
-def _has_imaginary_unit(node: Value) -> bool:
-    if type(node) is Constant:
-        return bool(node.name == "i")
-    return any(_has_imaginary_unit(child) for child in children(node))
 
 
 def _is_reduced(text: str) -> bool:

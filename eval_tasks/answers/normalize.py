@@ -69,6 +69,19 @@ _ABBREVIATION = re.compile(r"(?<=[A-Za-z])\.(?=[ }]|$)")
 _TIMES_TEN = re.compile(r"(?<=[\d ])[xX] ?(?=10 ?(?:\^|\*\*))")
 _DOUBLED_COMMAND = re.compile(r"\\\\[A-Za-z]{2}")
 _ENDS = " \t\r\n"
+_PHRASE = re.compile(
+    r"(?:\\text\s*\{\s*)?(?:so,? |thus,? |hence,? |therefore,? )?(?:the )?(?:final )?answer(?: is| is:|:)"
+    r"\s*(?:\}\s*)?(?=\S)",
+    re.IGNORECASE,
+)
+_COLOR = re.compile(r"\\(?:text)?color\s{0,3}(?:\[[A-Za-z]{1,20}\])?\s{0,3}\{[^{}]{0,40}\}")
+_CHOICE = re.compile(r"(?:(?:option|choice|answer) \(?([A-J])\)?|([A-J])\))", re.IGNORECASE)
+_UPRIGHT = r"\\(?:text|mathrm|textrm|mbox)\s*\{\s*(?:st|nd|rd|th)\s*\}"
+_ORDINAL = re.compile(
+    rf"(\d{{1,30}})\s*(?:st|nd|rd|th|\^\s*(?:\{{\s*(?:{_UPRIGHT}|st|nd|rd|th)\s*\}}|{_UPRIGHT})|{_UPRIGHT})"
+)
+_FRENCH = re.compile(r"(?:\\left\s*)?([\[\]])([^\[\]]*)(?:\\right\s*)?([\[\]])")
+_MINUS_NOTHING = re.compile(r"-0,\d{1,30}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,6 +137,52 @@ def _markdown(text: str) -> str:
     return inner if text.startswith("**") and text.endswith("**") and "**" not in inner and inner else text
 
 
+def _box(text: str) -> str:
+    """The content of a box that is the whole text."""
+    stripped = text.strip(_ENDS + ".")
+    if not stripped.startswith(("\\boxed{", "\\fbox{")) or not stripped.endswith("}"):
+        return text
+    depth = 0
+    for place, character in enumerate(stripped):
+        depth += (character == "{") - (character == "}")
+        if not depth and character == "}":
+            return stripped[stripped.index("{") + 1 : -1] if place == len(stripped) - 1 else text
+    return text
+
+
+def _quotes(text: str) -> str:
+    stripped = text.strip(_ENDS)
+    inner = stripped[1:-1].strip(_ENDS)
+    is_quoted = len(stripped) > 2 and stripped[0] == stripped[-1] and stripped[0] in "\"'`" and stripped[0] not in inner
+    return inner if is_quoted else text
+
+
+def _phrase(text: str) -> str:
+    match = _PHRASE.match(text.lstrip(_ENDS)[:80])
+    if match is None:
+        return text
+    rest = text.lstrip(_ENDS)[match.end() :]
+    return rest if match[0].count("{") == match[0].count("}") else rest.replace("}", "", 1)
+
+
+def _choice(text: str) -> str:
+    match = _CHOICE.fullmatch(text.strip(_ENDS))
+    return (match[1] or match[2]).upper() if match else text
+
+
+def _ordinal(text: str) -> str:
+    match = _ORDINAL.fullmatch(text.strip(_ENDS))
+    return match[1] + r"\text{ th}" if match else text
+
+
+def _french_brackets(text: str) -> str:
+    """]1, 2[ is (1, 2), where the whole text is such intervals."""
+    stripped = text.strip(_ENDS)
+    if not (stripped.removeprefix("\\left").lstrip().startswith("]") or stripped.endswith("[")):
+        return text
+    return _FRENCH.sub(lambda m: ("[" if m[1] == "[" else "(") + m[2] + ("]" if m[3] == "]" else ")"), stripped)
+
+
 def _abbreviations(text: str) -> str:
     for spelling in ("a.m.", "p.m.", "A.M.", "P.M."):
         text = text.replace(spelling, spelling.replace(".", "").lower())
@@ -133,6 +192,8 @@ def _abbreviations(text: str) -> str:
 def _ends(text: str) -> str:
     """White space and sentence punctuation at the ends."""
     text = text.strip(_ENDS)
+    if text.endswith("\\"):  # a line break, or a space that strip has cut in two
+        text = text.rstrip("\\ ")
     while text and text[-1] in ".,;:" and not text.endswith(("...", "\\,", "\\;", "\\:", "\\.")):
         text = text[:-1].rstrip(_ENDS)
     return text
@@ -165,6 +226,20 @@ RULES: tuple[Rule, ...] = (
         "plain text: 4.5 x 10^3",
         ("x", "X"),
         lambda text: _TIMES_TEN.sub("*", text),
+    ),
+    Rule("box", "MATH: the answer stands in \\boxed{}", ("box",), _box),
+    Rule("per cent", "British spelling", ("per cent",), lambda text: text.replace("per cent", "percent")),
+    Rule("quotation marks", "answers of chat models", ('"', "'", "`"), _quotes),
+    Rule("answer phrase", "answers of chat models", ("nswer",), _phrase),
+    Rule("colour", "xcolor: it tells nothing", ("color",), lambda text: _COLOR.sub(" ", text)),
+    Rule("choice", "multiple choice: B), option B", (")", "ption", "hoice", "nswer"), _choice),
+    Rule("ordinal", "English: 5th, 21st", ("th", "st", "nd", "rd"), _ordinal),
+    Rule("French brackets", "ISO 80000-2: ]a, b[ is (a, b)", ("]", "["), _french_brackets),
+    Rule(
+        "decimal comma after minus nothing",
+        "-0,5 cannot be a list: nobody writes -0",
+        ("-0,",),
+        lambda text: text.replace(",", ".") if _MINUS_NOTHING.fullmatch(text.strip(_ENDS)) else text,
     ),
     Rule("ends", "a full stop ends a sentence, not an answer", (), _ends),
 )

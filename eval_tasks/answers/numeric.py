@@ -31,6 +31,7 @@ from eval_tasks.answers.values import (
     Symbol,
     children,
     contains,
+    contains_imaginary_unit,
     symbols,
 )
 
@@ -378,7 +379,7 @@ def _has_bare_log(node: Node) -> bool:
 
 def _same_with_base(left: Node, right: Node, budget: Budget, log_base: str) -> bool:
     names = sorted(symbols(left) | symbols(right))
-    complex_wanted = _has_i(left) or _has_i(right) or not names
+    complex_wanted = contains_imaginary_unit(left) or contains_imaginary_unit(right) or not names
     tries = [points(names)]
     if names and all(name[0] in _INTEGER_NAMES for name in names):
         tries.append(points(names, integers=True))
@@ -391,12 +392,6 @@ def _same_with_base(left: Node, right: Node, budget: Budget, log_base: str) -> b
     if verdict is None:
         raise UndefinedError("no point where both have a value")
     return verdict
-
-
-def _has_i(node: Node) -> bool:
-    if type(node) is Constant:
-        return bool(node.name == "i")
-    return any(_has_i(child) for child in children(node))
 
 
 def _agree_at(

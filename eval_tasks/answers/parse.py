@@ -22,6 +22,7 @@ from eval_tasks.answers.build import (
 )
 from eval_tasks.answers.limits import UnreadableError
 from eval_tasks.answers.primaries import read_primary
+from eval_tasks.answers.quantities import JOINING_WORDS, is_union_word, read_measure
 from eval_tasks.answers.tokens import Token
 from eval_tasks.answers.values import (
     Call,
@@ -29,7 +30,6 @@ from eval_tasks.answers.values import (
     Matrix,
     PlusMinus,
     Quantity,
-    Ratio,
     Relation,
     Residue,
     SetBuilder,
@@ -41,15 +41,12 @@ from eval_tasks.answers.values import (
     Value,
     negated,
 )
-from eval_tasks.answers.wording import base_numeral, is_spelled, is_word, text_value
+from eval_tasks.answers.wording import base_numeral, is_word, text_value
 
 _END: Token = ("end", "", False)
 _SEPARATORS = frozenset((",", ";", "and", "or"))
-_JOINING_WORDS = {"and": "and", "or": "or", ", and": "and", ",and": "and", ", or": "or", "&": "and", ",": ","}
 _CLOSERS = frozenset((")", "]", "rb", ">>", "}", "&", "nl", "end", "|", "||", ":"))
-_OPENERS = frozenset(("(", "[", "lb"))
 _STARTING_OPERATORS = frozenset(("(", "[", "{", "lb", "<<", "lfloor", "lceil", "$", "begin"))
-_SCALES = {"hundred": 100, "thousand": 1000, "million": 10**6, "billion": 10**9, "trillion": 10**12}
 _SET_NAMES = frozenset(("mathbbR", "mathbbZ", "mathbbN", "mathbbQ", "mathbbC"))
 
 
@@ -128,7 +125,7 @@ class Reader:
             self.at += 1
             return str(value)
         if kind in "tw":
-            word = _JOINING_WORDS.get(value.lower())
+            word = JOINING_WORDS.get(value.lower())
             if word is not None:
                 self.at += 1
                 return word
@@ -206,7 +203,7 @@ class Reader:
         start = self.at
         while True:
             kind, value, _ = self.tokens[self.at]
-            if kind not in "tw" or (parts and value.lower() in _JOINING_WORDS):
+            if kind not in "tw" or (parts and value.lower() in JOINING_WORDS):
                 break
             parts.append(value)
             self.at += 1
@@ -225,110 +222,19 @@ class Reader:
 
     # --- sets, ratios, sums, products ---
     def set_expression(self) -> Value:
-        left = self.with_unit()
+        left = read_measure(self)
         while True:
             kind, value, _ = self.tokens[self.at]
             if kind == "o" and value in ("cup", "cap", "setminus"):
                 operator = value
-            elif kind in "wt" and value.strip() in ("U", "union", "u") and self.between_brackets():
+            elif kind in "wt" and is_union_word(self):
                 operator = "cup"
             elif kind == "o" and value == "-" and isinstance(left, Symbol) and left.name in _SET_NAMES:
                 operator = "setminus"
             else:
                 return left
             self.at += 1
-            left = SetOperation(operator, left, self.with_unit())
-
-    def between_brackets(self) -> bool:
-        before, after = self.tokens[self.at - 1], self.tokens[self.at + 1]
-        return before[0] == "o" and before[1] in (")", "]", "rb", "}") and after[0] == "o" and after[1] in _OPENERS
-
-    def with_unit(self) -> Value:
-        value = self.sum()
-        if self.is_operator(":") and not self.builders:
-            items = [value]
-            start = self.at
-            while self.is_operator(":"):
-                self.at += 1
-                items.append(self.sum())
-            clock = self.tokens[start + 1][0] == "n" and all(type(i) is int and 0 <= i < 60 for i in items)
-            value = Ratio(tuple(items), clock)
-            kind, word, _ = self.tokens[self.at]
-            if kind in "tw" and word.lower() in ("am", "pm") and all(type(item) is int for item in items):
-                self.at += 1
-                minutes = "".join(f":{item:02d}" for item in items[1:])
-                return Text(f"{items[0]}{minutes} {word.lower()}")
-            return value
-        if self.tokens[self.at][0] in "tw":
-            return self.unit(value)
-        return value
-
-    def unit(self, value: Value) -> Value:
-        """The value with the unit words that follow it, if any do."""
-        parts: list[str] = []
-        plain = self.tokens[self.at][0] == "w"
-        while True:
-            kind, word, _ = self.tokens[self.at]
-            if kind not in "tw" or word.lower() in _JOINING_WORDS or word == "mod" or self.is_union_word():
-                break
-            self.at += 1
-            if word.lower() in _SCALES and not parts:
-                value = make_product([expression(value), _SCALES[word.lower()]])
-                continue
-            if self.is_operator("^"):
-                self.at += 1
-                exponent = self.argument()
-                if type(exponent) is not int:
-                    raise UnreadableError("a unit with a strange exponent")
-                word += f"^{exponent}"
-            if self.is_operator("/") and self.tokens[self.at + 1][0] in "tw":
-                self.at += 1
-                word += "/"
-            parts.append(word)
-        if not parts:
-            return value
-        if parts[0].strip("( ").startswith("base"):
-            return self.named_base(value, parts)
-        words = " ".join(" ".join(parts).split()).strip(" .")
-        amount = expression(value)
-        if self.spelled and plain and is_spelled(amount) and "unit" not in words and not units.unit_of(words):
-            raise UnreadableError("words")  # no solution, all integers: not n * o solutions
-        if type(amount) is Quantity:
-            if amount.unit == "deg" and words in ("C", "F", "Celsius", "Fahrenheit", "celsius", "fahrenheit"):
-                return Quantity(amount.amount, "deg" + words[0].upper())
-            if amount.unit == "$" or amount.unit == "%":
-                return amount
-            amount = amount.amount
-        known = units.canonical_word(words)
-        unit = Quantity(amount, known if known in ("%", "deg", "$") else words)
-        kind, _, _ = self.tokens[self.at]
-        if kind == "n" and units.unit_of(words) is not None:
-            return self.compound(unit)
-        return unit
-
-    def named_base(self, value: Value, parts: list[str]) -> Value:
-        """1011 base 2, 1011 (base two): the words after the numeral name its base."""
-        base = " ".join(parts).replace("base", "").strip("() ")
-        if not base and self.tokens[self.at][0] == "n":
-            base = str(self.tokens[self.at][1])
-            self.at += 1
-        number = names.NUMBER_WORDS.get(base.lower(), base)
-        if type(value) is not int or not str(number).isdigit():
-            raise UnreadableError("a base that is no number")
-        return base_numeral(digits_of(value), int(str(number)[:3]))
-
-    def is_union_word(self) -> bool:
-        return self.tokens[self.at][1] in ("U", "u", "union") and self.between_brackets()
-
-    def compound(self, first: Quantity) -> Value:
-        """5 feet 3 inches, 2 hours 30 minutes: one quantity in the first unit."""
-        second = self.with_unit()
-        if type(second) is not Quantity:
-            raise UnreadableError("two numbers side by side")
-        larger, smaller = units.unit_of(first.unit), units.unit_of(second.unit)
-        if larger is None or smaller is None or larger[0] != smaller[0]:
-            raise UnreadableError("two units side by side")
-        return Quantity(make_sum([first.amount, make_product([second.amount, smaller[1] / larger[1]])]), first.unit)
+            left = SetOperation(operator, left, read_measure(self))
 
     def sum(self) -> Value:
         terms: list[Value] = []
@@ -339,6 +245,9 @@ class Reader:
                 sign = value
                 self.at += 1
             elif terms:
+                break
+            if sign == "-" and len(terms) == 1 and type(terms[0]) is Symbol and terms[0].name in _SET_NAMES:
+                self.at -= 1  # \mathbb{R} - \{0\} is a set without another
                 break
             # "+-" and "--" in plain text
             flips = 0
@@ -424,7 +333,9 @@ class Reader:
     def stops_product(self, word: str, before: Value) -> bool:
         if self.integrals and ((word[0] == "d" and len(word) == 2) or word == "d"):
             return True
-        if word == "mod" or word.lower() in _JOINING_WORDS or self.is_union_word():
+        if word in ("mod", "to") or word.lower() in JOINING_WORDS or is_union_word(self):
+            return True
+        if type(before) is Text:  # 3:05 pm
             return True
         if is_word(word):
             return True
@@ -566,7 +477,7 @@ class Reader:
             raise UnreadableError("an empty group")
         else:
             self.expect("}")
-            value = items[0] if len(items) == 1 and not separated else SetOf(tuple(items))
+            value = items[0] if len(items) == 1 and not separated else SetOf(tuple(items), plain=True)
         self.bars, self.builders = bars, builders
         self.depth -= 1
         return value

@@ -20,8 +20,11 @@ from eval_tasks.answers.values import (
     Quantity,
     SetOf,
     Symbol,
+    Text,
     TupleOf,
     Value,
+    contains_imaginary_unit,
+    negated,
 )
 from eval_tasks.answers.wording import CONSTRUCTORS, base_numeral
 
@@ -46,6 +49,9 @@ def read_primary(reader: Reader, mixed: bool) -> Value:
         return read_bracket(reader, value)
     if kind == "t":
         return _text(reader, value)
+    if kind == "h":
+        reader.at += 1
+        return Text(value)
     raise UnreadableError("something is missing at the end")
 
 
@@ -216,6 +222,12 @@ def _named(reader: Reader, name: str) -> Value:
         if len(items) == 2:
             return Call("binom", (scalar(items[0]), scalar(items[1])))
         reader.at = start
+    if len(name) == 1 and name.isupper() and reader.is_operator("("):  # A(1, 2), a point with its name
+        start = reader.at
+        items = read_arguments(reader)
+        if len(items) > 1:
+            return TupleOf(tuple(items), "(", ")")
+        reader.at = start
     return Symbol(name)
 
 
@@ -255,15 +267,30 @@ def _command(reader: Reader, name: str) -> Value:
     if name in BIG:
         return read_big(reader, BIG[name])
     if name.startswith("mathbb"):
-        return Symbol(name)
+        return _number_set(reader, name)
     if name in ("emptyset", "varnothing"):
         return SetOf(())
     if name in ("overline", "bar"):
         inside = reader.argument()
-        return Call("conj", (inside,)) if type(inside) is Symbol else inside
+        is_conjugate = type(inside) is Symbol or contains_imaginary_unit(inside)
+        return Call("conj", (scalar(inside),)) if is_conjugate else inside
     if name in ("imath", "jmath"):
         return Constant("i") if name == "imath" else Symbol("j")
     raise UnreadableError(f"unknown command \\{name}")
+
+
+def _number_set(reader: Reader, name: str) -> Value:
+    r"""\mathbb{R} and its like, with the sign that leaves the positive or the negative ones."""
+    signs = [token[1] for token in reader.tokens[reader.at : reader.at + 4]]
+    for sign in ("+", "-"):
+        for written in (["^", sign], ["^", "{", sign, "}"]):
+            if signs[: len(written)] == written:
+                reader.at += len(written)
+                if name != "mathbbR":
+                    return Symbol(name + sign)
+                ends: tuple[Value, Value] = (0, Constant("inf"))
+                return TupleOf(ends if sign == "+" else (negated(ends[1]), 0), "(", ")")
+    return Symbol(name)
 
 
 def _root(reader: Reader) -> Value:

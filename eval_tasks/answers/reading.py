@@ -7,6 +7,7 @@ from functools import lru_cache
 from typing import Any
 
 from eval_tasks.answers import limits
+from eval_tasks.answers.dates import read_date
 from eval_tasks.answers.limits import UndefinedError, UnreadableError
 from eval_tasks.answers.normalize import clean
 from eval_tasks.answers.parse import Reader
@@ -46,6 +47,9 @@ def _read(text: str, split_thousands: bool) -> Reading:
     cleaned = clean(text)
     if cleaned.lower() in _NOTHING:
         return Reading(cleaned, (), None, "no answer", True)
+    date = read_date(cleaned)
+    if date is not None:
+        return Reading(date.words, (date.words,), date, "", False)
     tokens: list[Token] = []
     try:
         tokens = tokenize(cleaned, split_thousands)

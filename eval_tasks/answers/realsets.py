@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from itertools import pairwise
 
 from eval_tasks.answers.build import make_product, make_quotient
 from eval_tasks.answers.exact import canonical, same_form
 from eval_tasks.answers.expressions import difference, infinity_sign, linear
+from eval_tasks.answers.inequalities import sign_regions
 from eval_tasks.answers.limits import Budget, TooLargeError, UndefinedError, UnsupportedError
 from eval_tasks.answers.numeric import approximate, same_value
 from eval_tasks.answers.values import (
@@ -266,9 +268,10 @@ def _inequality(left: Node, operator: str, right: Node, name: str, budget: Budge
         infinite = infinity_sign(one)
         if infinite and type(other) is Symbol:  # -oo < x
             return ALL
-    found = linear(difference(left, right), name, budget)
+    gap = difference(left, right)
+    found = linear(gap, name, budget)
     if found is None:
-        raise NotRealError("no linear inequality")
+        return _by_signs(gap, operator, name, budget)
     slope, rest = found
     end = _end(make_quotient(make_product([-1, rest]), slope), budget)
     if slope < 0:
@@ -280,6 +283,17 @@ def _inequality(left: Node, operator: str, right: Node, name: str, budget: Budge
     if operator in ("<", "<="):
         return RealSet([Piece(MINUS, False, end, operator == "<=")])
     return RealSet([Piece(end, operator == ">=", PLUS, False)])
+
+
+def _by_signs(gap: Node, operator: str, name: str, budget: Budget) -> RealSet:
+    """Where gap < 0, gap >= 0 and so on, for a quotient of polynomials."""
+    places, at_places, between = sign_regions(gap, name, budget)
+    wanted = {"<": (-1,), ">": (1,), "<=": (-1, 0), ">=": (0, 1), "=": (0,), "!=": (-1, 1)}[operator]
+    ends = [MINUS, *(_end(place, budget) for place in places), PLUS]
+    parts = [Piece(low, False, high, False) for low, high in pairwise(ends)]
+    kept = [part for part, sign in zip(parts, between, strict=True) if sign in wanted]
+    kept += [Piece(end, True, end, True) for end, sign in zip(ends[1:-1], at_places, strict=True) if sign in wanted]
+    return union([RealSet([piece]) for piece in kept], budget)
 
 
 def _absolute(inner: Node, operator: str, bound: Node, name: str, budget: Budget) -> RealSet:

@@ -1,7 +1,7 @@
 """Text to tokens. One regular expression without backtracking traps reads each character once.
 
 A token is (kind, value, spaced): kind is 'n' number, 'w' word of letters, 't' words in \\text{...}, 'c' LaTeX command,
-'o' operator, 'k' ambiguous thousands; `spaced` says whether white space came before it.
+'o' operator, 'k' ambiguous thousands, 'h' time of day; `spaced` says whether white space came before it.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ Token = tuple[str, Any, bool]
 _SCANNER = re.compile(
     r"(?P<space>(?:[ \t\r\n~]|\\[,;:>! ]|\\(?:left|right)\s*\.|\\q?quad)+)"
     r"|(?P<thousands>[1-9]\d{0,2}(?:(?:, ?\\! ?| ?\{, ?\}|,\\,|\\,|\\!|,| )\d{3})+(?![\d/]| /)(?:\.\d+)?)"
+    r"|(?P<clock>\d{1,2}(?::[0-5]\d){1,2}(?![\d:.]))"
     r"|(?P<based>(?=[A-F]*\d)[0-9A-F]{1,60}_\{?(?:1[1-9]|[23]\d)(?!\d)\}?)"
     r"|(?P<number>(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][+-]?\d+(?![A-Za-z\d]))?)"
     r"|\\(?P<textcommand>" + names.TEXT_COMMANDS + r")\s*\{(?P<text>[^{}]*)\}"
@@ -63,6 +64,8 @@ def _scan(text: str, tokens: list[Token], depth: int) -> None:
         value = match[kind] if kind else ""
         if kind == "number":
             append(("n", number(value), spaced))
+        elif kind == "clock":
+            _clock(value, tokens, spaced)
         elif kind == "operator":
             if value not in _KNOWN_OPERATORS:
                 raise limits.UnreadableError(f"cannot read {value!r}")
@@ -114,6 +117,17 @@ def _scan(text: str, tokens: list[Token], depth: int) -> None:
 _KNOWN_OPERATORS = frozenset(names.words("** <= >= != == -> => ... + - * / ^ _ ! ' = < > : ; , | & % ( ) [ ] { } $"))
 
 
+def _clock(text: str, tokens: list[Token], spaced: bool) -> None:
+    """2:05 is a time of day and stays one; 2:15 may be a ratio as well."""
+    first, *others = text.split(":")
+    if any(part[0] == "0" for part in (first, *others)) and first != "0":
+        tokens.append(("h", ":".join((str(int(first)), *others)), spaced))
+        return
+    tokens.append(("n", int(first), spaced))
+    for part in others:
+        tokens += [("o", ":", False), ("n", int(part), False)]
+
+
 def _command(name: str, tokens: list[Token], spaced: bool) -> None:
     operator = names.OPERATORS.get(name)
     if operator is not None:
@@ -129,7 +143,7 @@ def _command(name: str, tokens: list[Token], spaced: bool) -> None:
 def _text(content: str, tokens: list[Token], spaced: bool, depth: int) -> None:
     """Words stay text; what has no letter is read on as mathematics."""
     stripped = content.strip()
-    if not stripped:
+    if stripped in ("", "."):
         return
     if depth < 3 and not any(character.isalpha() for character in stripped.replace("\\", "")):
         _scan(content, tokens, depth + 1)

@@ -7,7 +7,7 @@ but `==` and `repr` mean "written the same way", which is how repeated sub-expre
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import Any
 
@@ -142,9 +142,10 @@ class ListOf:
 
 @dataclass(slots=True, unsafe_hash=True)
 class SetOf:
-    """A set given by its members."""
+    """A set given by its members. `plain` braces, as in {1, 2}, do not show in LaTeX: it may be a list as well."""
 
     items: tuple[Value, ...]
+    plain: bool = field(default=False, compare=False)
 
 
 @dataclass(slots=True, unsafe_hash=True)
@@ -260,6 +261,13 @@ def contains(node: Node, kinds: type | tuple[type, ...]) -> bool:
             return True
         stack.extend(children(part))
     return False
+
+
+def contains_imaginary_unit(node: Node) -> bool:
+    """True if i stands in the expression."""
+    if type(node) is Constant:
+        return bool(node.name == "i")
+    return any(contains_imaginary_unit(child) for child in children(node))
 
 
 def negated(node: Node) -> Node:

@@ -1,1 +1,1 @@
-"""Checkpoints between Hugging Face's layout and GPT-NeoX's: `llemma convert`."""
+"""Checkpoints between Hugging Face's, GPT-NeoX's and Meta's layouts: `llemma convert`."""

@@ -180,6 +180,7 @@ _NEOX_LLAMA = (
     ("use_bias_in_attn_linear", False, True),
     ("use_bias_in_mlp", False, True),
     ("output_layer_parallelism", "column", "column"),
+    ("sliding_window_width", None, None),
 )
 
 

@@ -42,6 +42,7 @@ def card_text(plan: Conversion, weights_sha256: str, num_parameters: int) -> str
         ("output layer", "the embedding (tied)" if model.is_tied else "its own"),
         ("positions", f"{model.max_positions:,}"),
         ("RoPE base", rope),
+        *([("optimizer state", f"kept: {', '.join(plan.optimizer.rows)}")] if plan.optimizer is not None else []),
         ("SHA-256 of the weights", f"`{weights_sha256}`"),
     ]
     table = "\n".join(f"| {name} | {value} |" for name, value in rows)

@@ -9,6 +9,8 @@ _EXAMPLES = """examples:
   llemma convert CodeLlama-7b-hf OUT --tp 2           Hugging Face -> GPT-NeoX on 2 ranks
   llemma convert RUN/checkpoints OUT                  GPT-NeoX, its newest step -> Hugging Face
   llemma convert OUT OUT8 --to neox --tp 8            from 2 ranks to 8, without a detour
+  llemma convert RUN/checkpoints OUT8 --to neox --tp 8 --optimizer keep
+                                                      the same, and training goes on where it was
   llemma convert llama-2-7b OUT --max-positions 4096  Meta's consolidated files -> Hugging Face
   llemma convert OUT --verify                         check what was written, every byte of it
 
@@ -65,7 +67,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--vocab-divisible-by",
         type=int,
         metavar="N",
-        help="pad the vocabulary to a multiple of N x ranks (GPT-NeoX's make_vocab_size_divisible_by; default: 1)",
+        help="pad the vocabulary to a multiple of N x ranks (GPT-NeoX's make_vocab_size_divisible_by; default: that "
+        "of a GPT-NeoX source or of --config, else 1)",
     )
     parser.add_argument(
         "--max-positions",
@@ -77,7 +80,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--optimizer",
         choices=("drop", "keep"),
         default="drop",
-        help="what becomes of the optimizer state of a GPT-NeoX source; only 'drop' can be done so far, and is said",
+        help="whether the optimizer state of a GPT-NeoX source (ZeRO 1 or 2) is left out (default) or goes along to "
+        "the new number of ranks, so that training goes on",
     )
     parser.add_argument("--dry-run", action="store_true", help="check everything and say what would be done")
 

@@ -9,6 +9,7 @@ OUT/conversion.json beside the weights is the record (see llemma.core.records), 
     tensors         {Hugging Face name: {dtype, shape, sha256}}, the same in whichever layout
     weights_sha256  SHA-256 of lines "name dtype sha256" of all tensors, sorted by name
     averaged        tensors that the ranks of the source held in different versions, and the largest difference
+    optimizer       {row: {Hugging Face name: sha256}} of the optimizer's state, where it was kept
     history         the same of the conversions before this one, without their tensors
     outputs         every file with its size and SHA-256
 OUT/README.md is the model card. Until all is done the files lie in .partial-OUT beside OUT, with the journal of what is
@@ -18,13 +19,16 @@ finished: a conversion that was killed goes on from there when the same command 
 from __future__ import annotations
 
 import dataclasses
+import functools
 import hashlib
 import math
 import shutil
 import time
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import yaml
 
@@ -32,19 +36,35 @@ from llemma.checkpoint.card import CARD_NAME, card_text
 from llemma.checkpoint.hf_files import CONFIG_NAME, HfSink
 from llemma.checkpoint.journal import FORMAT, JOURNAL_NAME, Journal
 from llemma.checkpoint.meta_files import PARAMS_NAME, meta_params, meta_sink
-from llemma.checkpoint.neox_files import FIRST_STEP, HF_FOLDER, LATEST_NAME, NeoxSource, neox_sink
+from llemma.checkpoint.neox_files import HF_FOLDER, LATEST_NAME, NeoxSource, neox_sink
+from llemma.checkpoint.optimizer_state import OptimizerSink, states_around
 from llemma.checkpoint.planning import Conversion, partial_folder
 from llemma.checkpoint.rank_files import RankSource
-from llemma.checkpoint.sources import RECORD_NAME
+from llemma.checkpoint.sources import RECORD_NAME, AnySource
 from llemma.checkpoint.tensors import Buffer, Sink, TensorFacts, refuse, tensor_bytes, tensor_sha256
 from llemma.core.errors import DamagedFileError, LlemmaError
 from llemma.core.files import TEMPORARY_PREFIX, stable_hash, sync_file, sync_folder, write_json, write_text
 from llemma.core.progress import progress
 from llemma.core.records import write_record
+from llemma.guard.manifest import MANIFEST_NAME, write_manifest
 from llemma.neox.saved_keys import MODEL_NAME
+
+if TYPE_CHECKING:
+    import torch
 
 _BUFFER_NAME = f"{TEMPORARY_PREFIX}tensor"
 _TOKENIZER_MODEL = "tokenizer.model"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Move:
+    """One tensor's way: how it is read, its room in the target where it lies there in one piece, how it is written."""
+
+    key: str
+    fact: TensorFacts
+    source: AnySource | RankSource
+    place: Callable[[TensorFacts], torch.Tensor | None]
+    write: Callable[[str, torch.Tensor], None]
 
 
 def convert(plan: Conversion) -> Path:
@@ -60,8 +80,7 @@ def convert(plan: Conversion) -> Path:
     try:
         tensors = _write_tensors(plan, journal)
         _write_beside(plan, scratch, tensors)
-        averaged = {name: entry["averaged"] for name, entry in journal.done.items() if "averaged" in entry}
-        _write_record(plan, scratch, tensors, averaged, time.perf_counter() - started)
+        _write_record(plan, scratch, tensors, journal, time.perf_counter() - started)
     except LlemmaError:
         journal.abandon()
         raise
@@ -102,44 +121,83 @@ def _sink_of(plan: Conversion, folder: Path) -> Sink:
         return HfSink(folder, plan.facts, plan.request.shard_bytes)
     if plan.target_layout == "meta":
         return meta_sink(folder, plan.facts, plan.layout)
-    return neox_sink(folder, plan.facts, plan.layout, plan.neox_values)
+    around = []
+    if plan.optimizer is not None and isinstance(plan.source, NeoxSource):
+        around = states_around(plan.source, plan.optimizer, plan.layout, plan.neox_values)
+    return neox_sink(folder / plan.step_name, plan.facts, plan.layout, plan.neox_values, around)
+
+
+def _moves(plan: Conversion, sink: Sink, state: OptimizerSink | None) -> Iterator[Move]:
+    """All tensors, those of the optimizer's state behind the weights, row by row."""
+    for fact in plan.facts:
+        yield Move(key=fact.name, fact=fact, source=plan.source, place=sink.place, write=sink.write)
+    if plan.optimizer is None or state is None:
+        return
+    for row, facts in plan.optimizer.facts.items():
+        for fact in facts:
+            yield Move(
+                key=_row_key(row, fact.name),
+                fact=fact,
+                source=plan.optimizer.rows[row],
+                place=_nowhere,
+                write=functools.partial(state.write, row),
+            )
+
+
+def _row_key(row: str, name: str) -> str:
+    return f"{row} of {name}"
+
+
+def _nowhere(_: TensorFacts) -> None:
+    """Tensors of rank files are put together in the buffer."""
 
 
 def _write_tensors(plan: Conversion, journal: Journal) -> dict[str, dict[str, Any]]:
-    """Moves every tensor and returns what each was, with its SHA-256."""
+    """Moves every tensor and returns what each of the weights was, with its SHA-256."""
     sink = _sink_of(plan, journal.folder)
     refuse(plan.source.place, "tensors of several types", sink.problems(), "The target keeps each of these as one.")
+    state = None
+    if plan.optimizer is not None and plan.layout is not None:
+        state = OptimizerSink(journal.folder / plan.step_name, plan.optimizer, plan.layout)
+    sinks: list[Sink | OptimizerSink] = [sink, state] if state is not None else [sink]
     if not journal.has_room:
-        sink.make_room()
+        for one in sinks:
+            one.make_room()
         journal.room_is_made()
-    sink.open()
-    total = sum(fact.num_bytes for fact in plan.facts)
+    for one in sinks:
+        one.open()
+    moves = list(_moves(plan, sink, state))
     # What was put together stands in a file, not in memory, for the largest tensor of a model can be 2 GB.
-    buffer = Buffer(journal.folder / _BUFFER_NAME, max(fact.num_bytes for fact in plan.facts))
+    buffer = Buffer(journal.folder / _BUFFER_NAME, max(move.fact.num_bytes for move in moves))
+    total = sum(move.fact.num_bytes for move in moves)
     with progress("converting", total, "B") as bar, ThreadPoolExecutor(1) as hashing:
         unsaved: dict[str, dict[str, Any]] = {}
         waiting = 0
-        for fact in plan.facts:
-            if fact.name in journal.done:
+        for move in moves:
+            fact = move.fact
+            if move.key in journal.done:
                 bar.advance(fact.num_bytes)
                 continue
-            bar.note(fact.name)
-            room = sink.place(fact)
-            tensor = plan.source.read(fact.name, room if room is not None else buffer.room(fact))
+            bar.note(move.key)
+            room = move.place(fact)
+            tensor = move.source.read(fact.name, room if room is not None else buffer.room(fact))
             sha256 = hashing.submit(tensor_sha256, tensor_bytes(tensor))
-            sink.write(fact.name, tensor)
-            _check_recorded(plan, fact, sha256.result())
-            unsaved[fact.name] = {"sha256": sha256.result()}
-            if isinstance(plan.source, RankSource) and fact.name in plan.source.averaged:
-                unsaved[fact.name]["averaged"] = plan.source.averaged[fact.name]
+            move.write(fact.name, tensor)
+            if move.source is plan.source:
+                _check_recorded(plan, fact, sha256.result())
+            unsaved[move.key] = {"sha256": sha256.result()}
+            if isinstance(move.source, RankSource) and fact.name in move.source.averaged:
+                unsaved[move.key]["averaged"] = move.source.averaged[fact.name]
             waiting += fact.num_bytes
             if waiting >= plan.request.sync_bytes:
-                sink.sync()
+                for one in sinks:
+                    one.sync()
                 journal.add(unsaved)
                 unsaved, waiting = {}, 0
             bar.advance(fact.num_bytes)
         bar.note("")
-    sink.close()
+    for one in sinks:
+        one.close()
     journal.add(unsaved)
     buffer.close()
     return {
@@ -169,7 +227,9 @@ def _write_beside(plan: Conversion, scratch: Path, tensors: dict[str, dict[str, 
     write_json(extras / CONFIG_NAME, plan.hf_config)
     if plan.target_layout == "neox":
         write_text(scratch / MODEL_NAME, _overlay_text(plan))
-        write_text(scratch / LATEST_NAME, FIRST_STEP)
+        write_text(scratch / LATEST_NAME, plan.step_name)
+        if plan.optimizer is not None:
+            _carry_step_files(plan.source.place, scratch / plan.step_name)
     elif plan.target_layout == "meta":
         write_json(scratch / PARAMS_NAME, meta_params(plan.architecture))
         if _TOKENIZER_MODEL in plan.carried:  # Meta's program looks for it beside the weights
@@ -177,6 +237,16 @@ def _write_beside(plan: Conversion, scratch: Path, tensors: dict[str, dict[str, 
             sync_file(scratch / _TOKENIZER_MODEL)
     num_parameters = sum(math.prod(fact.shape) for fact in plan.facts)
     write_text(scratch / CARD_NAME, card_text(plan, weights_sha256(tensors), num_parameters))
+
+
+def _carry_step_files(source: Path, target: Path) -> None:
+    """What else the training left in its step: not its configuration, which is that of the other ranks."""
+    for path in source.iterdir():
+        if path.is_file() and path.suffix != ".pt" and path.name != MANIFEST_NAME:
+            shutil.copyfile(path, target / path.name)
+            sync_file(target / path.name)
+    if (source / MANIFEST_NAME).is_file():
+        write_manifest(target)
 
 
 def weights_sha256(tensors: dict[str, dict[str, Any]]) -> str:
@@ -189,7 +259,7 @@ def _write_record(
     plan: Conversion,
     scratch: Path,
     tensors: dict[str, dict[str, Any]],
-    averaged: dict[str, float],
+    journal: Journal,
     seconds: float,
 ) -> None:
     rows = plan.layout.rows if plan.layout is not None else plan.architecture.vocab_size
@@ -227,7 +297,11 @@ def _write_record(
         seconds=round(seconds, 3),
         **facts,
         architecture=dataclasses.asdict(plan.architecture),
-        averaged=averaged,
+        averaged={name: entry["averaged"] for name, entry in journal.done.items() if "averaged" in entry},
+        optimizer={
+            row: {fact.name: journal.done[_row_key(row, fact.name)]["sha256"] for fact in facts}
+            for row, facts in (plan.optimizer.facts.items() if plan.optimizer is not None else ())
+        },
         weights_sha256=weights_sha256(tensors),
         tensors=tensors,
         history=history,

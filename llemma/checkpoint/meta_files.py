@@ -123,7 +123,8 @@ def rank_file_name(rank: int) -> str:
 
 def meta_sink(folder: Path, facts: list[TensorFacts], layout: Layout) -> RankSink:
     """The files of all ranks, to be written."""
-    return RankSink([folder / rank_file_name(rank) for rank in range(layout.tensor_parallel)], facts, layout, {}, None)
+    paths = [folder / rank_file_name(rank) for rank in range(layout.tensor_parallel)]
+    return RankSink(paths, facts, layout, [{}] * len(paths), None)
 
 
 def meta_params(architecture: Architecture) -> dict[str, Any]:

@@ -40,6 +40,9 @@ def find_step(folder: Path, step: str | None) -> Path:
         return folder
     if step is None:
         latest = folder / LATEST_NAME
+        steps = _steps(folder)
+        if not latest.is_file() and steps:
+            raise InputError(f"{latest}: there is no such file: name the step with --step (there is: {steps})")
         if not latest.is_file():
             raise InputError(
                 f"{folder}: has no file '{LATEST_NAME}' that names a step and no mp_rank_00_model_states.pt, "
@@ -54,8 +57,7 @@ def find_step(folder: Path, step: str | None) -> Path:
         raise InputError(f"the step {step!r} is no name of a folder, such as global_step42000")
     path = folder / step
     if not path.is_dir():
-        steps = sorted(item.name for item in folder.glob("global_step*") if item.is_dir())
-        raise InputError(f"{path}: there is no such folder (there is: {', '.join(steps) or 'no step at all'})")
+        raise InputError(f"{path}: there is no such folder (there is: {_steps(folder) or 'no step at all'})")
     if not _rank_numbers(path):
         layered = any(path.glob("layer_*-model_states.pt"))
         reason = (
@@ -65,6 +67,11 @@ def find_step(folder: Path, step: str | None) -> Path:
         )
         raise InputError(f"{path}: holds no mp_rank_00_model_states.pt: {reason}")
     return path
+
+
+def _steps(folder: Path) -> str:
+    """Names of the step folders, for a person."""
+    return ", ".join(sorted(item.name for item in folder.glob("global_step*") if item.is_dir()))
 
 
 def _rank_numbers(folder: Path) -> list[int]:
@@ -102,7 +109,11 @@ class NeoxSource(RankSource):
             raise InputError(f"{step}: mp_rank_{missing:02d}_model_states.pt is missing, but later ranks are there")
         loaded = [_load(step / rank_file_name(rank), len(ranks)) for rank in ranks]
         modules = [module for module, _ in loaded]
-        self.optimizer_files = _optimizer_files(step, [has_state for _, has_state in loaded])
+        self.values = values
+        """NeoX's keys of the checkpoint."""
+        self.rank_states = [state for _, state in loaded]
+        """What the rank files hold besides the weights."""
+        self.optimizer_files = _optimizer_files(step, self.rank_states)
         """The files that hold the optimizer's state: ZeRO's own, or the rank files themselves."""
         if not isinstance(values.get("model_parallel_size", len(ranks)), int):
             raise InputError(f"{place}: 'model_parallel_size' is {values['model_parallel_size']!r}, not a whole number")
@@ -124,8 +135,8 @@ class NeoxSource(RankSource):
         super().__init__(step, modules, Layout(architecture=architecture, tensor_parallel=len(ranks), rows=rows), place)
 
 
-def _optimizer_files(step: Path, has_state: list[bool]) -> list[Path]:
-    inside = [step / rank_file_name(rank) for rank, found in enumerate(has_state) if found]
+def _optimizer_files(step: Path, rank_states: list[dict[str, Any]]) -> list[Path]:
+    inside = [step / rank_file_name(rank) for rank, state in enumerate(rank_states) if state.get("optimizer")]
     return sorted(step.glob("*optim_states.pt")) or inside
 
 
@@ -134,8 +145,8 @@ def rank_file_name(rank: int) -> str:
     return f"mp_rank_{rank:02d}_model_states.pt"
 
 
-def _load(path: Path, num_ranks: int) -> tuple[dict[str, torch.Tensor], bool]:
-    """The weights of one rank, and whether the optimizer's state lies with them."""
+def _load(path: Path, num_ranks: int) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
+    """The weights of one rank, and what lies with them."""
     value = load_pickled(path)
     module = value.get("module")
     size = value.get("mp_world_size")
@@ -143,14 +154,20 @@ def _load(path: Path, num_ranks: int) -> tuple[dict[str, torch.Tensor], bool]:
         raise InputError(f"{path}: was saved with {size} tensor-parallel ranks, but {num_ranks} rank files are here")
     if not isinstance(module, dict) or not module:
         raise InputError(f"{path}: has no weights under 'module' (a checkpoint of ZeRO stage 3 keeps them elsewhere)")
-    return load_module(path, module, "'module'"), bool(value.get("optimizer"))
+    return load_module(path, module, "'module'"), {key: item for key, item in value.items() if key != "module"}
 
 
 def neox_sink(
-    folder: Path, facts: list[TensorFacts], layout: Layout, values: dict[str, Any], step: str = FIRST_STEP
+    folder: Path, facts: list[TensorFacts], layout: Layout, values: dict[str, Any], around: list[dict[str, Any]]
 ) -> RankSink:
-    """The rank files of a checkpoint that has seen no training here."""
-    around = {
+    """The rank files of a checkpoint, in its step's folder."""
+    paths = [folder / rank_file_name(rank) for rank in range(layout.tensor_parallel)]
+    return RankSink(paths, facts, layout, around or [_untrained(layout, values)] * len(paths), "module")
+
+
+def _untrained(layout: Layout, values: dict[str, Any]) -> dict[str, Any]:
+    """What stands beside the weights of a checkpoint that has seen no training here."""
+    return {
         "dp_world_size": 1,
         "mp_world_size": layout.tensor_parallel,
         "optimizer": {},
@@ -161,8 +178,6 @@ def neox_sink(
         # NeoX refuses to load where these differ from its own configuration; the RoPE base it would not miss.
         "args": {key: values[key] for key in _CHECKED_BY_NEOX if key in values},
     }
-    paths = [folder / step / rank_file_name(rank) for rank in range(layout.tensor_parallel)]
-    return RankSink(paths, facts, layout, around, "module")
 
 
 _CHECKED_BY_NEOX = (

@@ -20,7 +20,8 @@ from llemma.checkpoint.architecture import (
 from llemma.checkpoint.hf_files import CARD_NAMES, CARRIED_NAMES, CONFIG_NAME, SHARD_BYTES
 from llemma.checkpoint.mapping import Form, Layout
 from llemma.checkpoint.meta_files import MetaSource
-from llemma.checkpoint.neox_files import NeoxSource, read_neox_values
+from llemma.checkpoint.neox_files import FIRST_STEP, NeoxSource, read_neox_values
+from llemma.checkpoint.optimizer_state import OptimizerState, read_optimizer
 from llemma.checkpoint.sources import LONG_NAMES, AnySource, Hints, LayoutName, layout_of, open_source
 from llemma.checkpoint.tensors import TensorFacts
 from llemma.core.errors import InputError
@@ -69,7 +70,13 @@ class Conversion:
     hf_config: dict[str, Any]
     neox_values: dict[str, Any]
     earlier: dict[str, Any]
+    optimizer: OptimizerState | None = None
     warnings: list[str] = field(default_factory=list)
+
+    @property
+    def step_name(self) -> str:
+        """Name of the step folder to write: the source's where its training goes on."""
+        return self.source.place.name if self.optimizer is not None else FIRST_STEP
 
     def lines(self) -> list[str]:
         """What will be done, for a person."""
@@ -156,11 +163,12 @@ def plan_conversion(request: Request) -> Conversion:
     layout: Layout | None = None
     divisible_by, values = 1, dict[str, Any]()
     if target_layout == "neox":
-        layout, divisible_by, values = _neox_target(request, source_layout, architecture)
+        layout, divisible_by, values = _neox_target(request, source, architecture)
     elif target_layout == "meta":
         layout = _meta_target(request, source, architecture)
-    warnings += _optimizer_notes(request, source, target_layout)
-    _check_room(request.out, sum(fact.num_bytes for fact in facts))
+    optimizer = _optimizer(request, source, target_layout, warnings)
+    num_bytes = sum(fact.num_bytes for fact in facts) + (optimizer.num_bytes if optimizer is not None else 0)
+    _check_room(request.out, num_bytes + 2 * max(fact.num_bytes for fact in facts))  # one is put together at a time
     return Conversion(
         request=request,
         source=source,
@@ -175,6 +183,7 @@ def plan_conversion(request: Request) -> Conversion:
         hf_config=hf_config(architecture, given or {}, common_dtype(facts)),
         neox_values=values,
         earlier=opened.earlier,
+        optimizer=optimizer,
         warnings=warnings,
     )
 
@@ -195,25 +204,29 @@ def _check_out(out: Path) -> None:
         raise InputError(f"{parent}: this is a file, so that {out} cannot be written: choose another name")
 
 
-def _optimizer_notes(request: Request, source: AnySource, target_layout: LayoutName) -> list[str]:
-    """What is said about the optimizer's state. Raises InputError where it is to be kept, which cannot be done."""
-    states = source.optimizer_files if isinstance(source, NeoxSource) else []
-    if request.optimizer == "keep":
-        if not states:
-            raise InputError(f"--optimizer keep: {source.place} holds no optimizer state: leave the option out")
-        if target_layout != "neox":
-            raise InputError(f"--optimizer keep: {LONG_NAMES[target_layout]}'s layout has no place for optimizer state")
-        raise InputError(
-            f"--optimizer keep: {source.place} holds optimizer state in {len(states)} files, cut up for its own number "
-            "of ranks, and joining it for another number is not built: convert the weights alone (--optimizer drop) "
-            "and train on with 'finetune: true' and a warm-up, or stay with the run's tensor- and data-parallel size"
-        )
-    if not states:
-        return []
-    return [
-        f"the optimizer state in {len(states)} files is left out; to train on from the result set 'finetune: true', "
-        "so that GPT-NeoX does not look for it"
-    ]
+def _optimizer(
+    request: Request, source: AnySource, target_layout: LayoutName, warnings: list[str]
+) -> OptimizerState | None:
+    """The optimizer's state that is to be kept, and a note of what becomes of it. Raises InputError if it cannot be."""
+    files = source.optimizer_files if isinstance(source, NeoxSource) else []
+    if request.optimizer == "drop":
+        if files:
+            warnings.append(
+                f"the optimizer state in {len(files)} file(s) is left out; to train on from the result set "
+                "'finetune: true', so that GPT-NeoX does not look for it"
+            )
+        return None
+    if not isinstance(source, NeoxSource) or not files:
+        raise InputError(f"--optimizer keep: {source.place} holds no optimizer state: leave the option out")
+    if target_layout != "neox":
+        raise InputError(f"--optimizer keep: {LONG_NAMES[target_layout]}'s layout has no place for optimizer state")
+    state = read_optimizer(source)
+    pieces = len(state.files[0])
+    warnings.append(
+        f"the optimizer state goes along ({', '.join(state.rows)}; {state.num_bytes / 1e9:,.2f} GB): {pieces} "
+        "data-parallel piece(s) of each rank become one, which `llemma launch` cuts for the processes that it starts"
+    )
+    return state
 
 
 def _check_room(out: Path, num_bytes: int) -> None:
@@ -224,7 +237,7 @@ def _check_room(out: Path, num_bytes: int) -> None:
     free = shutil.disk_usage(folder).free + taken
     if free < num_bytes:
         raise InputError(
-            f"{folder}: {free / 1e9:,.1f} GB are free there, but the weights take {num_bytes / 1e9:,.1f} GB: "
+            f"{folder}: {free / 1e9:,.1f} GB are free there, but the conversion takes {num_bytes / 1e9:,.1f} GB: "
             "free some space or choose another folder"
         )
 
@@ -246,12 +259,11 @@ def _given_config(extras: Path, architecture: Architecture) -> dict[str, Any] | 
     return config
 
 
-def _neox_target(
-    request: Request, source_layout: LayoutName, architecture: Architecture
-) -> tuple[Layout, int, dict[str, Any]]:
+def _neox_target(request: Request, source: AnySource, architecture: Architecture) -> tuple[Layout, int, dict[str, Any]]:
     """The layout to write, NeoX's vocabulary divisor, and NeoX's keys."""
-    wanted: dict[str, Any] = {}
-    if request.config is not None and source_layout == "hf":
+    # A run that goes on with other ranks pads its vocabulary by the same rule as before.
+    wanted = _padding_rule(source) if isinstance(source, NeoxSource) else dict[str, Any]()
+    if request.config is not None and not isinstance(source, NeoxSource):
         wanted, place = read_neox_values(request.config.parent, request.config.parent, request.config)
         asked = architecture_from_neox(wanted, place, architecture.vocab_size)
         different = asked.differences(architecture)
@@ -281,6 +293,16 @@ def _neox_target(
             "choose another --tensor-parallel"
         )
     return layout, divisible_by, neox_values(architecture, ranks, rows, divisible_by)
+
+
+def _padding_rule(source: NeoxSource) -> dict[str, Any]:
+    """NeoX's make_vocab_size_divisible_by of a checkpoint, where the rows that it has are made by it."""
+    divisible_by = source.values.get("make_vocab_size_divisible_by", 128)  # NeoX's default
+    if isinstance(divisible_by, bool) or not isinstance(divisible_by, int) or divisible_by < 1:
+        return {}
+    layout = source.layout
+    rows = units.padded_vocab_rows(layout.architecture.vocab_size, divisible_by, layout.tensor_parallel)
+    return {"make_vocab_size_divisible_by": divisible_by} if rows == layout.rows else {}
 
 
 def _meta_target(request: Request, source: AnySource, architecture: Architecture) -> Layout:

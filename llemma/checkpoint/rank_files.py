@@ -5,13 +5,13 @@ What stands where in them is mapping.py's; what else the files hold is told by n
 
 from __future__ import annotations
 
-import mmap
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from llemma.checkpoint.mapping import ROTARY_BUFFER, Layout, Rule
+from llemma.checkpoint.pickles import load_pickled, make_torch_file
 from llemma.checkpoint.tensors import DTYPES, TensorFacts, check_rotary_buffer, dtype_name, refuse
 from llemma.core.errors import DamagedFileError
 
@@ -25,7 +25,7 @@ _CHUNK_ROWS = 4096
 class RankSource:
     """The rank files of one checkpoint, seen as Hugging Face tensors."""
 
-    def __init__(self, place: Path, modules: Sequence[dict[str, torch.Tensor]], layout: Layout, config: str) -> None:
+    def __init__(self, place: Path, modules: Sequence[Mapping[str, torch.Tensor]], layout: Layout, config: str) -> None:
         self.place = place
         self.layout = layout
         self.architecture = layout.architecture
@@ -65,11 +65,10 @@ class RankSource:
     def read(self, name: str, room: torch.Tensor) -> torch.Tensor:
         """One whole tensor, put together from all ranks in `room`."""
         rule, number = self._rules[name]
-        shards = [module[rule.name] for module in self._modules]
         if rule.split is None:
-            return self._common(name, shards)
-        for rank, shard in enumerate(shards):
-            theirs, ours = self.layout.pairs(rule, number, rank, room, shard)
+            return self._common(name, [module[rule.name] for module in self._modules])
+        for rank, module in enumerate(self._modules):
+            theirs, ours = self.layout.pairs(rule, number, rank, room, module[rule.name])
             theirs.copy_(ours)
         return room
 
@@ -138,26 +137,47 @@ def load_module(path: Path, value: dict[str, Any], what: str) -> dict[str, torch
     return {name: tensor.contiguous() for name, tensor in value.items()}
 
 
+def places(layout: Layout) -> dict[str, list[tuple[Rule, int]]]:
+    """Each Hugging Face tensor's places in the rank files: the rule, and which part of it the tensor is."""
+    found: dict[str, list[tuple[Rule, int]]] = {}
+    for rule in layout.rules():
+        for number, part in enumerate(rule.parts):
+            found.setdefault(part.name, []).append((rule, number))
+    return found
+
+
+def spread(
+    layout: Layout, where: list[tuple[Rule, int]], tensor: torch.Tensor, modules: Sequence[Mapping[str, torch.Tensor]]
+) -> None:
+    """Copies one Hugging Face tensor to its places on all ranks."""
+    for rule, number in where:
+        for rank, module in enumerate(modules):
+            ours, theirs = layout.pairs(rule, number, rank, tensor, module[rule.name])
+            theirs.copy_(ours)
+
+
 class RankSink:
     """Rank files made at their full size first and then filled in place, tensor by tensor, through a shared mapping.
 
     Nothing of the tensors is in the process's own memory. The trick: `torch.save` in `torch.serialization.skip_data`
-    leaves room for the values, `torch.load(mmap=True)` with MAP_SHARED maps them. `around` gives what the files hold
+    leaves room for the values, `torch.load(mmap=True)` with MAP_SHARED maps them. `around` gives what each file holds
     besides the weights; with `key` the weights are one entry of it, without they are the whole file.
     """
 
     def __init__(
-        self, paths: Sequence[Path], facts: list[TensorFacts], layout: Layout, around: dict[str, Any], key: str | None
+        self,
+        paths: Sequence[Path],
+        facts: list[TensorFacts],
+        layout: Layout,
+        around: Sequence[dict[str, Any]],
+        key: str | None,
     ) -> None:
         import torch
 
         self._layout = layout
         self._paths = list(paths)
         self._around, self._key = around, key
-        self._rules: dict[str, list[tuple[Rule, int]]] = {}
-        for rule in layout.rules():
-            for number, part in enumerate(rule.parts):
-                self._rules.setdefault(part.name, []).append((rule, number))
+        self._rules = places(layout)
         self._dtypes = {fact.name: getattr(torch, fact.dtype) for fact in facts}
         self._modules: list[dict[str, torch.Tensor]] = []
 
@@ -171,16 +191,18 @@ class RankSink:
 
     def make_room(self) -> None:
         """Makes the files, at their full size, with rows of padding as zeros."""
-        for path in self._paths:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            self._make_file(path)
+        import torch
+
+        module = {
+            rule.name: torch.empty(self._layout.rank_shape(rule), dtype=self._dtypes[rule.parts[0].name], device="meta")
+            for rule in self._layout.rules()
+        }
+        for path, around in zip(self._paths, self._around, strict=True):
+            make_torch_file(path, module if self._key is None else {self._key: module, **around})
 
     def open(self) -> None:
         """Maps the files that make_room made."""
-        import torch
-
-        with torch.serialization.set_default_mmap_options(mmap.MAP_SHARED):
-            loaded = [torch.load(path, mmap=True, weights_only=True) for path in self._paths]
+        loaded = [load_pickled(path, is_shared=True) for path in self._paths]
         self._modules = [value[self._key] if self._key is not None else value for value in loaded]
 
     def place(self, fact: TensorFacts) -> torch.Tensor | None:
@@ -189,10 +211,7 @@ class RankSink:
 
     def write(self, name: str, tensor: torch.Tensor) -> None:
         """Copies one tensor to its places on all ranks."""
-        for rule, number in self._rules[name]:
-            for rank, module in enumerate(self._modules):
-                ours, theirs = self._layout.pairs(rule, number, rank, tensor, module[rule.name])
-                theirs.copy_(ours)
+        spread(self._layout, self._rules[name], tensor, self._modules)
 
     def sync(self) -> None:
         """Puts what was written so far on the disk."""
@@ -204,20 +223,3 @@ class RankSink:
         """Completes the files, on the disk."""
         self._modules = []
         self.sync()
-
-    def _make_file(self, path: Path) -> None:
-        import torch
-        from torch._subclasses.fake_tensor import FakeTensorMode
-
-        with FakeTensorMode():
-            module = {
-                rule.name: torch.empty(self._layout.rank_shape(rule), dtype=self._dtypes[rule.parts[0].name])
-                for rule in self._layout.rules()
-            }
-        state = module if self._key is None else {self._key: module, **self._around}
-        with torch.serialization.skip_data(materialize_fake_tensors=True):
-            torch.save(state, path)
-        # A write into a hole of a mapped file on a full disk kills the process; taking the room now is an error.
-        # Room that was never written reads as zeros, and zeros is what rows of padding are.
-        with open(path, "r+b") as file:
-            os.posix_fallocate(file.fileno(), 0, os.fstat(file.fileno()).st_size)

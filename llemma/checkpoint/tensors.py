@@ -103,18 +103,27 @@ class Buffer:
 def mapped_file(path: Path, num_bytes: int) -> torch.Tensor:
     """A file's bytes (uint8) as a shared mapping: what is written there is written to the file.
 
-    A file that is shorter is made so long first, with its room on the disk taken: a write into a hole of a mapped file
-    on a full disk would kill the process, taking the room is an error.
+    A file that is shorter is made so long first, with its room on the disk taken.
     """
     import torch
 
+    if not path.exists() or path.stat().st_size < num_bytes:
+        take_room(path, num_bytes)
+    return torch.from_file(str(path), shared=True, size=num_bytes, dtype=torch.uint8)
+
+
+def take_room(path: Path, num_bytes: int) -> None:
+    """Gives a file so many bytes of the disk, zeros where nothing was written. Raises OSError where it is full.
+
+    A write into a hole of a mapped file on a full disk would kill the process, taking the room first is an error.
+    """
     handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
     try:
-        if os.fstat(handle).st_size < num_bytes:
-            os.posix_fallocate(handle, 0, num_bytes)
+        os.posix_fallocate(handle, 0, num_bytes)
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, str(path)) from None
     finally:
         os.close(handle)
-    return torch.from_file(str(path), shared=True, size=num_bytes, dtype=torch.uint8)
 
 
 def refuse(place: Path, what: str, problems: list[str], remedy: str) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -9,7 +11,7 @@ from typing import Any
 from llemma.checkpoint.sources import RECORD_NAME, Hints, open_source
 from llemma.checkpoint.tensors import Buffer, tensor_bytes, tensor_sha256
 from llemma.core.errors import DamagedFileError, InputError, LlemmaError
-from llemma.core.files import TEMPORARY_PREFIX, read_json
+from llemma.core.files import read_json
 from llemma.core.progress import progress
 from llemma.guard.manifest import ManifestFile, fault_of
 
@@ -78,10 +80,11 @@ def _file_faults(folder: Path, entries: list[ManifestFile]) -> list[str]:
 def _tensor_faults(folder: Path, tensors: dict[str, Any], is_damaged: bool) -> list[str]:
     """Tensors that have other values than the record says: this finds a record that does not belong to the weights."""
     buffer: Buffer | None = None
+    scratch = Path(tempfile.mkdtemp(prefix="verify-"))  # the checkpoint may lie where nothing can be written
     try:
         source = open_source(folder, Hints()).source
         facts = source.facts()
-        buffer = Buffer(folder / f"{TEMPORARY_PREFIX}tensor", max(fact.num_bytes for fact in facts))
+        buffer = Buffer(scratch / "tensor", max(fact.num_bytes for fact in facts))
         faults = [f"{folder}: {name}: is not there" for name in sorted(set(tensors) - {fact.name for fact in facts})]
         with progress("checking tensors", sum(fact.num_bytes for fact in facts), "B") as bar:
             for fact in facts:
@@ -99,3 +102,4 @@ def _tensor_faults(folder: Path, tensors: dict[str, Any], is_damaged: bool) -> l
     finally:
         if buffer is not None:
             buffer.close()
+        shutil.rmtree(scratch, ignore_errors=True)

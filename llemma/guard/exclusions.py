@@ -3,7 +3,8 @@
     STATE/excluded.json     {"schema": 1, "samples": [[first, end], …]}: half-open ranges of sample numbers
 
 A run's p-th position draws the p-th sample number that is not excluded: those behind an excluded range move up, and
-nothing before it moves.
+nothing before it moves. With `total`, the number of samples that there are, a run that has drawn them all begins anew:
+the numbers from `total` on stand for the same samples in its next pass, and those excluded are out of every pass.
 """
 
 from __future__ import annotations
@@ -35,22 +36,34 @@ class Exclusions:
     def __len__(self) -> int:
         return sum(end - first for first, end in self.ranges)
 
-    def number_at(self, position: int) -> int:
+    def number_at(self, position: int, total: int | None = None) -> int:
         """The sample number that a position draws."""
+        past = 0
+        if total is not None:
+            num_passes, position = divmod(position, self.position_of(total))
+            past = num_passes * total
         number = position
         for first, end in self.ranges:
             if number < first:
                 break
             number += end - first
-        return number
+        return past + number
 
-    def numbers(self, position: int, count: int) -> Iterator[int]:
-        """The sample numbers of `count` positions from one on."""
-        return (self.number_at(position + offset) for offset in range(count))
+    def position_of(self, number: int, total: int | None = None) -> int:
+        """The position that draws a sample number; of an excluded one, the position that draws the next after it."""
+        if total is not None:
+            num_passes, number = divmod(number, total)
+            return num_passes * self.position_of(total) + self.position_of(number)
+        return number - sum(min(end, number) - first for first, end in self.ranges if first < number)
 
-    def ranges_at(self, position: int, count: int) -> tuple[Range, ...]:
-        """The sample numbers of `count` positions from one on, as ranges."""
-        return Exclusions((number, number + 1) for number in self.numbers(position, count)).ranges
+    def numbers(self, position: int, count: int, total: int | None = None) -> Iterator[int]:
+        """The samples of `count` positions from one on, each below `total`."""
+        found = (self.number_at(position + offset, total) for offset in range(count))
+        return found if total is None else (number % total for number in found)
+
+    def ranges_at(self, position: int, count: int, total: int | None = None) -> tuple[Range, ...]:
+        """The samples of `count` positions from one on, as ranges."""
+        return Exclusions((number, number + 1) for number in self.numbers(position, count, total)).ranges
 
     def with_ranges(self, ranges: Iterable[Range]) -> Exclusions:
         """These and more."""

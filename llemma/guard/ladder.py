@@ -66,7 +66,7 @@ class Ladder:
         self.can_roll_back = can_roll_back
         self.num_skipped = 0
         self.num_rollbacks = 0
-        self._in_a_row = 0
+        self.num_in_a_row = 0
         self._losses = RobustWindow(policy.window)
         self._grad_norms = RobustWindow(policy.window)
 
@@ -74,19 +74,19 @@ class Ladder:
         """The verdict on a step whose gradients have been computed but not applied."""
         reason = self._objection(loss, grad_norm)
         if reason is None:
-            self._in_a_row = 0
+            self.num_in_a_row = 0
             self._losses.add(loss)
             self._grad_norms.add(grad_norm)
             return Verdict(action="take")
         self.num_skipped += 1
-        self._in_a_row += 1
-        if self._in_a_row < self.policy.max_skips_in_a_row:
+        self.num_in_a_row += 1
+        if self.num_in_a_row < self.policy.max_skips_in_a_row:
             return Verdict(action="skip", reason=reason)
-        reason += f"; {self._in_a_row} steps in a row were left out"
+        reason += f"; {self.num_in_a_row} steps in a row were left out"
         if self.can_roll_back and self.num_rollbacks < self.policy.max_rollbacks:
             return Verdict(action="roll-back", reason=reason)
         if self.num_rollbacks:
-            reason += f" after {self.num_rollbacks} returns to an earlier checkpoint"
+            reason += " after going back " + ("once" if self.num_rollbacks == 1 else f"{self.num_rollbacks} times")
         return Verdict(action="stop", reason=reason)
 
     def went_back(self, state: Any, num_rollbacks: int) -> None:
@@ -95,7 +95,7 @@ class Ladder:
         self.restore(state)
         self.num_skipped = skipped
         self.num_rollbacks = num_rollbacks
-        self._in_a_row = 0
+        self.num_in_a_row = 0
 
     def _objection(self, loss: float, grad_norm: float) -> str | None:
         if not math.isfinite(loss):
@@ -113,7 +113,7 @@ class Ladder:
         """What a checkpoint keeps of the guard, as JSON values."""
         return {
             "num_skipped": self.num_skipped,
-            "in_a_row": self._in_a_row,
+            "in_a_row": self.num_in_a_row,
             "losses": self._losses.values(),
             "grad_norms": self._grad_norms.values(),
         }
@@ -122,7 +122,7 @@ class Ladder:
         """Takes up a checkpoint's state. Raises DamagedFileError if it is not one."""
         try:
             self.num_skipped = int(state["num_skipped"])
-            self._in_a_row = int(state["in_a_row"])
+            self.num_in_a_row = int(state["in_a_row"])
             self._losses = RobustWindow(self.policy.window, (float(value) for value in state["losses"]))
             self._grad_norms = RobustWindow(self.policy.window, (float(value) for value in state["grad_norms"]))
         except (KeyError, TypeError, ValueError) as error:

@@ -25,6 +25,7 @@ def run(args: argparse.Namespace) -> int:
     from llemma.core.schemas import RunRecord
     from llemma.launch import slurm_commands as slurm
     from llemma.launch.host import launch_holder
+    from llemma.launch.places import quoted
     from llemma.launch.submission import living_jobs
 
     RunRecord.read(args.run)
@@ -39,9 +40,9 @@ def run(args: argparse.Namespace) -> int:
                 f"{args.run}: it is launched by process {holder.get('pid')} on {holder.get('host')}: cancel it there"
             )
         os.kill(holder["pid"], signal.SIGTERM)
-        print(f"asked to end: process {holder['pid']}, which saves first; see  llemma status {args.run}")
+        print(f"asked to end: process {holder['pid']}, which saves first; see  llemma status {quoted(args.run)}")
     if not jobs and holder is None:
         print(f"nothing of {args.run} runs or waits")
     else:
-        print(f"go on with the same  llemma launch {args.run} …")
+        print(f"go on with the same  llemma launch {quoted(args.run)} …")
     return 0

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import argparse
 import os
+import shlex
 import sys
 import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from llemma.core.errors import InputError
+from llemma.core.errors import InputError, WorkError
 from llemma.neox.repair_table import REPAIRS
 
 if TYPE_CHECKING:
@@ -24,7 +25,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Options of `llemma launch`."""
     parser.add_argument("run", type=Path, metavar="RUN", help="a run directory, written by llemma plan --out")
     parser.add_argument(
-        "--engine", choices=("embedded", "neox"), default="embedded", help="what trains (default: embedded)"
+        "--engine",
+        type=lambda word: "embedded" if word == "local" else word,
+        choices=("embedded", "neox"),
+        default="embedded",
+        help="what trains: GPT-NeoX, or this library's own trainer, which 'local' names too (default: embedded)",
     )
     parser.add_argument(
         "--on",
@@ -113,7 +118,9 @@ def run(args: argparse.Namespace) -> int:
 
 def _on_this_host(args: argparse.Namespace, stages: list[LaunchStage], neox_dir: Path | None, python: str) -> int:
     from llemma.launch.host import only_launch, run_stages
+    from llemma.launch.partition import cut_anew
     from llemma.launch.processes import embedded_command, neox_command
+    from llemma.launch.submission import refuse_living_jobs
 
     if args.engine == "embedded" or neox_dir is None:
         work = [(stages, embedded_command(args.run))]
@@ -130,7 +137,14 @@ def _on_this_host(args: argparse.Namespace, stages: list[LaunchStage], neox_dir:
             print(command)
         return 0
     with only_launch(args.run):
+        refuse_living_jobs(args.run)
         for trained, command in work:
+            if neox_dir is not None:
+                variables = {**os.environ, **command.environment}
+                place, size = trained[0].compiled.directory, trained[0].config.dp_size
+                message = cut_anew(args.run, place, size, python, lambda line: print(line, flush=True), variables)
+                if message is not None:
+                    raise WorkError(message)
             print(f"running: {command}", file=sys.stderr, flush=True)
             code = run_stages(args.run, [stage.compiled for stage in trained], command, neox_dir)
             if code:
@@ -162,6 +176,7 @@ def _on_slurm(
     args: argparse.Namespace, stages: list[LaunchStage], tickets: list[Ticket], cluster: Cluster, python: str
 ) -> int:
     from llemma.launch import slurm_commands as slurm
+    from llemma.launch.places import quoted
     from llemma.launch.processes import search_folders
     from llemma.launch.submission import prepare, submit, write_files
 
@@ -183,7 +198,7 @@ def _on_slurm(
     for job in submission.jobs:
         after = f", after job {job.after} has ended well" if job.after else ""
         print(f"{job.stage}: job {job.job}{after}")
-    print(f"watch it with  llemma status {args.run}")
+    print(f"watch it with  llemma status {quoted(args.run)}")
     return 0
 
 
@@ -195,7 +210,8 @@ def _preflight_on_slurm(run: Path, script: Path) -> int:
     print("waiting for Slurm to start the check of the nodes", file=sys.stderr, flush=True)
     with tempfile.NamedTemporaryFile(prefix="preflight-", suffix=".log", dir=run / "launch" / "logs") as log:
         text = script.read_text(encoding="utf-8")
-        lines = [f"#SBATCH --output={log.name}" if " --output=" in line else line for line in text.splitlines()]
+        output = f"#SBATCH --output={shlex.quote(log.name.replace('%', '%%'))}"
+        lines = [output if line.startswith("#SBATCH --output=") else line for line in text.splitlines()]
         write_text(script, "\n".join(lines) + "\n")
         slurm.run_to_its_end(script)
         shown = Path(log.name).read_text(encoding="utf-8", errors="replace")
@@ -217,12 +233,14 @@ def _ticket(
 ) -> Ticket:
     """What a stage's job must know; without a cluster, that of this host."""
     from llemma.launch.places import Ticket
+    from llemma.stages import SlurmSettings
 
     is_neox = args.engine == "neox"
     before = _before(stage, stages)
     nodes = cluster.nodes if cluster and is_neox else 1
     processes = (cluster.gpus_per_node if cluster else stage.config.global_num_gpus) if is_neox else 1
-    cpus = cluster.slurm.cpus_per_node if cluster and cluster.slurm else None
+    slurm = (cluster.slurm if cluster else None) or SlurmSettings()
+    cpus, warning_s = slurm.cpus_per_node, slurm.signal_before_end_s
     return Ticket(
         run=str(args.run.resolve()),
         stage=stage.compiled.directory,
@@ -236,10 +254,11 @@ def _ticket(
         min_nodes=min(args.min_nodes or nodes, nodes),
         processes_per_node=processes,
         cpus_per_process=max(1, cpus // processes) if cpus else None,
-        requeue=cluster.slurm.requeue if cluster and cluster.slurm else True,
+        requeue=slurm.requeue,
         preflight_only=args.preflight_only,
         data_check=args.check_data,
         network_timeout_s=args.network_timeout,
+        save_within_s=max(warning_s - 30, warning_s // 2),  # the rest is for Slurm
     )
 
 

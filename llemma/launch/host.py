@@ -14,7 +14,7 @@ from typing import Any
 
 from llemma.core.errors import InputError
 from llemma.launch.attempts import Outcome, note_begin, note_end
-from llemma.launch.places import is_finished, launch_folder, saved_iteration
+from llemma.launch.places import is_finished, launch_folder, quoted, saved_iteration
 from llemma.launch.processes import Command, run_command
 from llemma.stages import CompiledStage
 
@@ -31,7 +31,9 @@ def only_launch(run: Path) -> Iterator[None]:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            raise InputError(f"{run}: it is launched already: look with  llemma status {run}") from None
+            raise InputError(f"{run}: it is launched already: look with  llemma status {quoted(run)}") from None
+        except OSError:
+            pass  # a file system without locks
         file.truncate(0)
         file.write(json.dumps({"pid": os.getpid(), "host": socket.gethostname(), "since": round(time.time())}))
         file.flush()

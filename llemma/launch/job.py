@@ -21,14 +21,8 @@ from llemma.core.errors import InputError, LlemmaError, WorkError
 from llemma.launch import slurm_commands as slurm
 from llemma.launch.attempts import Outcome, fruitless_attempts, note_begin, note_end
 from llemma.launch.layouts import Layout, config_for, layout_for
-from llemma.launch.places import (
-    Ticket,
-    checkpoints_folder,
-    is_finished,
-    launch_folder,
-    saved_checkpoint,
-    saved_iteration,
-)
+from llemma.launch.partition import cut_anew
+from llemma.launch.places import Ticket, is_finished, launch_folder, saved_iteration
 from llemma.launch.preflight import LaunchStage, read_run
 from llemma.launch.reports import join_reports, read_reports
 
@@ -49,6 +43,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     except LlemmaError as error:
         print(f"error: {error}", file=sys.stderr, flush=True)
         return error.exit_code
+    except OSError as error:  # a full disk, a file system that is gone
+        print(f"error: {error}", file=sys.stderr, flush=True)
+        return 1
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -86,12 +83,15 @@ class StageJob:
         self.allocation = Allocation.read(environment)
         self.stage = _find_stage(self.run_folder, self.ticket.stage)
         self.step: subprocess.Popen[bytes] | None = None  # the srun that is at work
+        self.is_training = False  # else that srun checks the nodes
         self.asked_to_stop = False
+        self.is_given_up = False  # asked to stop, they did not in time
         self.is_ended = False
 
     def run(self) -> int:
         """The whole job. Raises WorkError where the stage cannot be brought to its end."""
         signal.signal(signal.SIGUSR1, self._stop)
+        signal.signal(signal.SIGALRM, self._give_up)
         signal.signal(signal.SIGTERM, self._end)
         name, iterations = self.ticket.stage, self.stage.compiled.iterations
         while True:
@@ -129,7 +129,7 @@ class StageJob:
         before = saved_iteration(self.run_folder, name)
         facts = {"nodes": list(job.nodes[: layout.nodes]), "processes": layout.processes, "iteration": before}
         note_begin(self.run_folder, name, job.job, job.start, **facts)
-        _say(f"{name}: {layout.nodes} nodes, {layout.processes} processes, from iteration {before}")
+        _say(f"{name}: nodes: {layout.nodes}, processes: {layout.processes}, from iteration {before}")
         outcome, code, message = self._outcome(layout)
         after = saved_iteration(self.run_folder, name)
         note_end(
@@ -143,22 +143,23 @@ class StageJob:
         message = self._check_nodes(layout)
         if self.is_ended:
             return "interrupted", 0, ""
-        if message is not None:
-            return "refused", 1, message
         if self.asked_to_stop:
             return "stopped", 0, "before the training began"
+        if message is not None:
+            return "refused", 1, message
         if self.ticket.preflight_only:
             return "finished", 0, ""
-        message = self._repartition(layout)
-        if message is not None:
-            return "failed", 1, message
+        if self.ticket.engine == "neox":
+            message = cut_anew(self.run_folder, self.ticket.stage, layout.dp_size, self.ticket.python, _say)
+            if message is not None:
+                return "failed", 1, message
         code = self._step(self._training_words(layout), layout.nodes, layout.processes, self._variables(layout))
         if self.is_ended:
             return "interrupted", code, ""
         if is_finished(self.run_folder, self.ticket.stage, self.stage.compiled.iterations):
             return "finished", code, ""
         if self.asked_to_stop:
-            return "stopped", code, ""
+            return "stopped", code, "it did not save in time" if self.is_given_up else ""
         return "failed", code, f"srun ended with code {code}"
 
     def _training_words(self, layout: Layout) -> list[str]:
@@ -204,25 +205,6 @@ class StageJob:
             _say(f"check: PROBLEM: {line}")
         return None if not problems else problems[0] + (f" (and {len(problems) - 1} more)" if problems[1:] else "")
 
-    def _repartition(self, layout: Layout) -> str | None:
-        """Has the optimizer's state cut anew where it was saved by another number of processes."""
-        found = saved_checkpoint(self.run_folder, self.ticket.stage)
-        if self.ticket.engine != "neox" or found is None:
-            return None
-        saved = {
-            int(path.name.split("_rank_")[1].split("_")[0]) for path in found[1].glob("*zero_pp_rank_*_optim_states.pt")
-        }
-        if not saved or len(saved) == layout.dp_size:
-            return None
-        _say(f"{found[1].name}: the optimizer's state is cut anew, from {len(saved)} parts into {layout.dp_size}")
-        words = [
-            self.ticket.python, "-m", "llemma.neox_engine.repartition",
-            str(checkpoints_folder(self.run_folder, self.ticket.stage)),
-            "--iteration", str(found[0]), "--data-parallel", str(layout.dp_size),
-        ]  # fmt: skip
-        code = subprocess.run(words, check=False).returncode
-        return f"the optimizer's state of {found[1]} could not be cut anew (code {code})" if code else None
-
     def _step(
         self, words: Sequence[str], nodes: int, tasks: int, variables: Mapping[str, str], *, ends_together: bool = True
     ) -> int:
@@ -234,20 +216,22 @@ class StageJob:
             options.append("--kill-on-bad-exit=1")
             if self.ticket.cpus_per_process is not None:
                 options.append(f"--cpus-per-task={self.ticket.cpus_per_process}")
+        self.is_training = ends_together
         self.step = subprocess.Popen(
             ["srun", *options, *words], env={**os.environ, **variables}, stdin=subprocess.DEVNULL
         )
-        if self.asked_to_stop and ends_together:  # the signal came before there was anybody to pass it on to
-            self.step.send_signal(signal.SIGUSR1)
+        if self.asked_to_stop:  # the signal came before there was anybody to pass it on to
+            self._ask_to_save()
         code = self.step.wait()
-        self.step = None
+        self.step, self.is_training = None, False
+        signal.alarm(0)
         return code if code >= 0 else 128 - code
 
     def _queue_again(self) -> int:
         name, job = self.ticket.stage, self.allocation.job
         if not self.ticket.requeue:
             raise WorkError(f"{name}: saved, but the cluster's slurm section says requeue: false: launch the run again")
-        _say(f"{name}: saved, and back into the queue as job {job}")
+        _say(f"{name}: back into the queue as job {job}")
         fault = slurm.requeue(job)
         if fault is not None:
             raise WorkError(f"{name}: saved, but Slurm does not take the job back ({fault}): launch the run again")
@@ -258,8 +242,19 @@ class StageJob:
 
     def _stop(self, number: int, frame: FrameType | None) -> None:
         self.asked_to_stop = True
-        if self.step is not None:
-            self.step.send_signal(signal.SIGUSR1)  # srun hands it to every process
+        self._ask_to_save()
+
+    def _ask_to_save(self) -> None:
+        """Passes the signal on to the processes that train; those that check the nodes would only die of it."""
+        if self.step is not None and self.is_training:
+            self.step.send_signal(signal.SIGUSR1)  # srun hands it to each
+            signal.alarm(self.ticket.save_within_s)
+
+    def _give_up(self, number: int, frame: FrameType | None) -> None:
+        """A process hangs, or saves too slowly: the job must be back in the queue before its time is over."""
+        self.is_given_up = True
+        _say(f"{self.ticket.stage}: nothing was saved within {self.ticket.save_within_s} s: the processes are killed")
+        slurm.kill_steps(self.allocation.job)
 
     def _end(self, number: int, frame: FrameType | None) -> None:
         self.is_ended = True  # Slurm has told the processes itself

@@ -11,6 +11,8 @@ RUN/launch/layouts/NN-name-P/    neox.yml and stage.json for P processes, where 
 
 from __future__ import annotations
 
+import os
+import shlex
 from pathlib import Path
 from typing import Literal
 
@@ -44,6 +46,7 @@ class Ticket(Config):
     preflight_only: bool = False
     data_check: DataCheck = "sampled"
     network_timeout_s: int = 120
+    save_within_s: int = 570  # after the signal before the job's time is over
 
     model_config = pydantic.ConfigDict(frozen=True, extra="forbid", populate_by_name=True, serialize_by_alias=True)
 
@@ -55,6 +58,11 @@ class Ticket(Config):
     def write(self, path: str | Path) -> None:
         """Writes a ticket."""
         write_model(path, self)
+
+
+def quoted(run: Path) -> str:
+    """A path as a shell wants it, for commands that a message shows."""
+    return shlex.quote(os.fspath(run))
 
 
 def launch_folder(run: Path) -> Path:

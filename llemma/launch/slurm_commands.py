@@ -113,6 +113,14 @@ def cancel(jobs: Sequence[str]) -> None:
         raise WorkError(f"scancel: {with_remedy(_message(done))}")
 
 
+def kill_steps(job: str) -> None:
+    """Ends the processes that srun has started in a job at once; its batch script goes on."""
+    done = _call(["squeue", "--noheader", "--steps", "--format=%i", "--jobs", job])
+    steps = [name for name in done.stdout.split() if name.rpartition(".")[2].isdecimal()]
+    if steps:
+        _call(["scancel", "--quiet", "--signal=KILL", *steps])  # of the whole job KILL would end the script as well
+
+
 def requeue(job: str) -> str | None:
     """Puts the running job back into the queue; what Slurm says against it, or None."""
     done = _call(["scontrol", "requeue", job])

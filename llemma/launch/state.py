@@ -124,7 +124,7 @@ def _job_word(state: JobState | None, attempt: Mapping[str, Any], after: str | N
         reasons = {"Dependency": f"waits for job {after}", "BeginTime": "back in the queue, starts in a moment"}
         return "queued", reasons.get(state.reason, state.reason)
     if state.state.startswith("CANCELLED"):
-        return "cancelled", "DependencyNeverSatisfied" if state.reason.startswith("Dependency") else ""
+        return "cancelled", f"job {after} did not end well" if state.reason.startswith("Dependency") else ""
     message = attempt.get("message") if attempt.get("event") == "end" else ""
     return "failed", f"{state.state}: {message}" if message else state.state
 

@@ -21,8 +21,9 @@ from llemma.core.errors import InputError, WorkError
 from llemma.core.files import write_text
 from llemma.core.schemas import RunRecord, read_model, write_model
 from llemma.launch import slurm_commands as slurm
+from llemma.launch.host import only_launch
 from llemma.launch.layouts import layout_for
-from llemma.launch.places import Engine, Ticket, is_finished, launch_folder
+from llemma.launch.places import Engine, Ticket, is_finished, launch_folder, quoted
 from llemma.launch.preflight import LaunchStage
 from llemma.launch.slurm_script import BatchJob, batch_script
 from llemma.stages import Cluster, SlurmSettings
@@ -113,17 +114,27 @@ def prepare(
 
 
 def submit(run: Path, engine: Engine, prepared: Sequence[PreparedStage]) -> Submission:
-    """Writes tickets and scripts and submits them in a chain. Raises InputError where the run's jobs live already.
+    """Writes tickets and scripts and submits them in a chain. Raises InputError where the run is launched already.
 
     Where Slurm refuses one of them, those that it took are cancelled again.
     """
     slurm.check_commands()
+    with only_launch(run):  # of two at the same moment one
+        refuse_living_jobs(run)
+        return _submit(run, engine, prepared)
+
+
+def refuse_living_jobs(run: Path) -> None:
+    """Raises InputError where jobs of the run wait or run: another launch would train in the same folder."""
     alive = living_jobs(run)
     if alive:
         raise InputError(
-            f"{run}: its jobs {', '.join(alive)} are in Slurm's queue already: look with  llemma status {run}  and end "
-            f"them with  llemma cancel {run}"
+            f"{run}: its jobs {', '.join(alive)} are in Slurm's queue already: look with  llemma status {quoted(run)}  "
+            f"and end them with  llemma cancel {quoted(run)}"
         )
+
+
+def _submit(run: Path, engine: Engine, prepared: Sequence[PreparedStage]) -> Submission:
     write_files(run, prepared)
     jobs: list[SubmittedJob] = []
     try:

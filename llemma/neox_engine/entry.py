@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from llemma.core.errors import DamagedFileError, InputError, LlemmaError, WorkError
+from llemma.guard.ledger import read_lines, sum_up
 from llemma.guard.manifest import check_sizes
 from llemma.neox_engine.context import EngineContext
 from llemma.neox_engine.repairs import apply_repairs
@@ -57,6 +58,7 @@ def train_stage(
     saved = saved_iteration(values.get("save"))
     if last_iteration is not None and saved is not None and saved >= last_iteration and is_usable(context, saved):
         print(f"{config}: iteration {saved} is saved, this stage is finished", flush=True)
+        note_finish(context, saved)
         return
     neox_args = NeoXArgs.from_ymls([str(config)], overwrite_values=overwritten)
     neox_args.configure_distributed_args()
@@ -71,8 +73,14 @@ def train_stage(
     saved = saved_iteration(values.get("save"))
     if last_iteration is not None and saved is not None and saved < last_iteration:
         raise WorkError(f"{config}: GPT-NeoX ended at iteration {saved}, but the stage ends at {last_iteration}")
-    if "guard" in repairs:
-        context.ledger().write("finish", saved or 0)
+    note_finish(context, saved or 0)
+
+
+def note_finish(context: EngineContext, iteration: int) -> None:
+    """Writes the ledger's last line, where the guard keeps one and it does not stand there yet."""
+    ledger = context.ledger()
+    if "guard" in context.repairs and ledger.path is not None and sum_up(read_lines(ledger.path)).state != "finished":
+        ledger.write("finish", iteration)
 
 
 def is_usable(context: EngineContext, iteration: int) -> bool:

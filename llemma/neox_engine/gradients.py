@@ -26,8 +26,10 @@ def gradient_norm(engine: Any) -> float:
 def _own_gradients(engine: Any) -> list[Any]:
     """Gradients of the parameters that this process answers for: those that all tensor ranks hold count once."""
     from deepspeed.runtime.utils import is_model_parallel_parameter
+    from deepspeed.utils.bwc import bwc_tensor_model_parallel_rank
 
-    is_first = engine.mpu is None or engine.mpu.get_model_parallel_rank() == 0
+    # Not get_model_parallel_rank: with pipeline parallelism that one counts over the pipeline's stages, too.
+    is_first = bwc_tensor_model_parallel_rank(engine.mpu) == 0
     return [
         parameter.grad
         for parameter in engine.module.parameters()

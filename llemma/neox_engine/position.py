@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from llemma.guard.exclusions import Exclusions
+from llemma.guard.exclusions import Exclusions, Range
 
 _PROBES = 4096  # entries of an index that are hashed; chosen by us: it is read through in a moment
 
@@ -20,6 +20,7 @@ class DataPosition:
     base_samples: int = 0
     batch_size: int = 0
     exclusions: Exclusions = field(default_factory=Exclusions)
+    num_samples: int | None = None  # of the training set; None in a process that holds none
     data_loaders: dict[str, Any] | None = None  # NeoX's, as they were built
 
     def begin(self, iteration: int, samples: int | None, batch_size: int) -> None:
@@ -30,6 +31,15 @@ class DataPosition:
     def samples_at(self, iteration: int) -> int:
         """Samples consumed when an iteration is finished; left out steps have consumed theirs too."""
         return self.base_samples + (iteration - self.base_iteration) * self.batch_size
+
+    def next_sample(self, iteration: int) -> int:
+        """The sample number behind the last one drawn: it stays true when samples before it are excluded later."""
+        position = self.samples_at(iteration)
+        return self.exclusions.number_at(position - 1, self.num_samples) + 1 if position else 0
+
+    def drawn_at(self, iteration: int) -> tuple[Range, ...]:
+        """The samples that the step after an iteration draws, over all processes."""
+        return self.exclusions.ranges_at(self.samples_at(iteration), self.batch_size, self.num_samples)
 
 
 class BatchNumbers:
@@ -42,8 +52,8 @@ class BatchNumbers:
     def __init__(
         self, *, num_samples: int, batch_size: int, rank: int, world_size: int, position: int, exclusions: Exclusions
     ) -> None:
-        if num_samples < 1:
-            raise ValueError("a data set without samples has no order")
+        if not exclusions.position_of(num_samples):
+            raise ValueError("a data set without samples, or with none that is not excluded, has no order")
         self.num_samples, self.batch_size = num_samples, batch_size
         self.rank, self.world_size = rank, world_size
         self.position, self.exclusions = position, exclusions
@@ -55,8 +65,7 @@ class BatchNumbers:
         first, end = (at * self.batch_size // self.world_size for at in (self.rank, self.rank + 1))
         position = self.position
         while True:
-            numbers = self.exclusions.numbers(position + first, end - first)
-            yield [number % self.num_samples for number in numbers]
+            yield list(self.exclusions.numbers(position + first, end - first, self.num_samples))
             position += self.batch_size
 
 

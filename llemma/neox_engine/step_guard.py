@@ -11,8 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from llemma.core.errors import WorkError
+from llemma.core.files import write_text
 from llemma.guard.checkpoints import LATEST_NAME, NEOX_NAMES, list_checkpoints, remove_after
-from llemma.guard.exclusions import Range
+from llemma.guard.exclusions import Exclusions, Range
 from llemma.guard.ladder import Ladder, LadderPolicy, Verdict
 from llemma.guard.ledger import read_lines, sum_up
 from llemma.guard.manifest import MANIFEST_NAME
@@ -66,9 +67,14 @@ class EngineGuard:
             state = read_state(neox_args.save, neox_args.iteration, NAME)
             if state is not None:
                 self.ladder.restore(state)
+                self.left_out = [(int(first), int(end)) for first, end in state.get("left_out", ())]
         state_dir = self.context.state_dir
         if state_dir is not None:
             self.ladder.num_rollbacks = sum_up(read_lines(state_dir / "ledger.jsonl")).rollbacks
+
+    def state(self) -> dict[str, Any]:
+        """What a checkpoint keeps of the guard, as JSON values."""
+        return {**self.ladder.state(), "left_out": [list(item) for item in self.left_out]}
 
     def _judge(self, engine: Any, neox_args: Any) -> None:
         import torch
@@ -102,9 +108,7 @@ class EngineGuard:
         if self.verdict.action == "take":
             self.left_out = []
             return
-        position = self.context.position
-        size = position.batch_size
-        samples = position.exclusions.ranges_at(position.samples_at(iteration), size) if size else ()
+        samples = self.context.position.drawn_at(iteration)
         self.left_out += samples
         if self.context.is_first_process:
             shown = [list(item) for item in samples]
@@ -156,10 +160,10 @@ class EngineGuard:
             self.stop()
         if self.context.is_first_process:
             self.context.position.exclusions.with_ranges(self.left_out).write(state_dir)
-            shown = [list(item) for item in self.left_out]
+            shown = [list(item) for item in Exclusions(self.left_out).ranges]
             self.ledger.write("roll-back", self.iteration, to=step, reason=self.verdict.reason, excluded=shown)
             print(f"guard: back to iteration {step}, without the samples {shown}", flush=True)
-            (root / LATEST_NAME).write_text(f"global_step{step}", encoding="utf-8")
+            write_text(root / LATEST_NAME, f"global_step{step}")
             remove_after(root, step, NEOX_NAMES)
         torch.distributed.barrier()
         num_rollbacks = self.ladder.num_rollbacks + 1
@@ -174,11 +178,16 @@ class EngineGuard:
         self.left_out, self.verdict, self.iteration = [], Verdict(action="take"), neox_args.iteration
 
     def _target(self, root: Path) -> int:
-        """The iteration to go back to, -1 where there is none; of the first process alone."""
+        """The iteration to go back to, -1 where there is none; of the first process alone.
+
+        A checkpoint that was saved while steps were being left out holds the same weights as now: only those before
+        the first of them count, or the oldest where older ones were removed.
+        """
         if not self.context.is_first_process:
             return -1
         whole = [step for step, path in list_checkpoints(root, NEOX_NAMES) if (path / MANIFEST_NAME).is_file()]
-        return whole[-min(len(whole), self.ladder.policy.rollback_checkpoints)] if whole else -1
+        before = [step for step in whole if step <= self.iteration - self.ladder.num_in_a_row] or whole[:1]
+        return before[-min(len(before), self.ladder.policy.rollback_checkpoints)] if before else -1
 
 
 def describe_samples(dataset: Any, numbers: list[int], limit: int = 8) -> str:

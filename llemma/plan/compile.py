@@ -22,21 +22,21 @@ from llemma.neox.data_overlay import data_keys
 from llemma.neox.overlays import Overlays, merge_overlays
 from llemma.plan.chain import chain_problems, iterations_needed, keep_needed, start_of
 from llemma.plan.checkpoint_check import StartCheckpoint, checkpoint_problems
-from llemma.plan.data_check import bucket_problems, data_problems, epoch_findings
+from llemma.plan.data_check import bucket_problems, data_problems, epoch_findings, length_findings
 from llemma.plan.estimate import GIB, memory_per_gpu
-from llemma.plan.objective_check import objective_problems
+from llemma.plan.objective_check import objective_problems, objective_warnings
 from llemma.plan.sources import Data, find_config, read_data
 from llemma.plan.stage_keys import (
     CLUSTER_KEYS,
     RUN_KEYS,
     Place,
-    Supply,
     apply_cluster,
     apply_stage,
     schedule_problems,
     stage_schedule,
 )
-from llemma.stages import Cluster, PlannedSource, Recipe, Stage, StageSchedule, StageSource
+from llemma.plan.supply import SourceSupply, packing_of, supplies
+from llemma.stages import Cluster, Recipe, Stage, StageSchedule, StageSource
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -175,7 +175,8 @@ def _compile_stage(
     planned_sources = stage.sources or recipe.sources
     values = {key: value for key, value in overlays.values.items() if key not in (*CLUSTER_KEYS, *RUN_KEYS)}
     as_written = dict(values)
-    plan.problems += apply_stage(values, stage, Supply.of(data, planned_sources), place)
+    supply = supplies(data, planned_sources)
+    plan.problems += apply_stage(values, stage, supply, place)
     plan.problems += apply_cluster(values, plan.cluster, plan.cluster_path, stage, place)
     keep_needed(values, iterations_needed(stages, index))
     _draw_anew(values, data, before, index)
@@ -198,7 +199,7 @@ def _compile_stage(
         config=config,
         data=data,
         schedule=schedule,
-        sources=_stage_sources(config, data, planned_sources),
+        sources=_stage_sources(config, data, supply),
         replaced=replaced,
         overlays=paths,
         before=before,
@@ -208,12 +209,16 @@ def _compile_stage(
     plan.problems += _guard_problems(stage, place)
     plan.problems += [f"{paths[0]}: {message}" for _, message in config.llama_problems()]
     plan.problems += objective_problems(config, stage, place)
+    plan.warnings += objective_warnings(config, stage, supply)
     plan.problems += _memory_problems(config, plan)
     if before is not None:
         plan.problems += chain_problems(planned, before, place)
     if data is not None:
         plan.problems += data_problems(data, config)
         plan.problems += bucket_problems(data, planned_sources)
+        too_long, cut = length_findings(data, config)
+        plan.problems += too_long
+        plan.warnings += cut
     cap = stage.max_epochs or recipe.max_epochs
     too_short, repeated = epoch_findings(planned.sources, cap, place.name)
     plan.problems += too_short
@@ -286,30 +291,25 @@ def _memory_problems(config: NeoxConfig, plan: Plan) -> list[str]:
     ]
 
 
-def _stage_sources(
-    config: NeoxConfig, data: Data | None, planned: tuple[PlannedSource, ...]
-) -> tuple[StageSource, ...]:
+def _stage_sources(config: NeoxConfig, data: Data | None, supply: Sequence[SourceSupply]) -> tuple[StageSource, ...]:
     """The stage's sources with the epochs that its length makes of them."""
-    is_unpacked = config.other.get("pack_impl") == "unpacked"  # then a sample is a document, however short
-    drawn = config.last_iteration * (config.global_batch_size if is_unpacked else config.tokens_per_iteration)
+    drawn = config.last_iteration * config.global_batch_size
+    shards = {} if data is None else {source.name: source.splits for source in data.mixture.sources}
     result = []
-    if data is None:
-        total = sum(source.weight for source in planned)
-        for source in planned:
-            there = source.documents if is_unpacked else source.tokens
-            share = source.weight / total
-            epochs = None if there is None else drawn * share / there
-            result.append(StageSource(name=source.name, weight=share, tokens=source.tokens, epochs=epochs))
-        return tuple(result)
-    for item in data.mixture.sources:
+    for source in supply:
+        there = source.samples(packing_of(config.other), config.seq_length)
         prefixes = {
             split: str(data.path.parent / shard.path)
-            for split, shard in item.splits.items()
-            if shard.num_documents > 0 and split in ("train", "validation", "test")
+            for split, shard in shards.get(source.name, {}).items()
+            if data is not None and shard.num_documents > 0 and split in ("train", "validation", "test")
         }
-        train = item.splits.get("train")
-        tokens = train.num_tokens if train else 0
-        there = train.num_documents if train and is_unpacked else tokens
-        epochs = drawn * item.weight / there if there else None
-        result.append(StageSource(name=item.name, weight=item.weight, tokens=tokens, epochs=epochs, **prefixes))
+        result.append(
+            StageSource(
+                name=source.name,
+                weight=source.weight,
+                tokens=source.tokens,
+                epochs=drawn * source.weight / there if there else None,
+                **prefixes,
+            )
+        )
     return tuple(result)

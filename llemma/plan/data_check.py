@@ -6,6 +6,8 @@ import math
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+import numpy as np
+
 from llemma.core.errors import LlemmaError
 from llemma.core.files import sha256_file
 from llemma.core.indexed.layout import idx_path
@@ -115,6 +117,35 @@ def bucket_problems(data: Data, planned: Sequence[PlannedSource]) -> list[str]:
                 f"{bounds[1]:,} tokens, as its length bucket wants (found {sizes.min():,} to {sizes.max():,})"
             )
     return problems
+
+
+def length_findings(data: Data, config: NeoxConfig) -> tuple[list[str], list[str]]:
+    """(problems, warnings) of documents with labels that are longer than a sequence.
+
+    GPT-NeoX cuts such a document, and passes over one whose labels then are all -100; where that is the last of a pass
+    while it packs, it runs past the end of its list (megatron/data/gpt2_dataset.py:309-316 at ea7aefd8).
+    """
+    problems, warnings = [], []
+    room = config.seq_length + 1
+    for source in data.mixture.sources:
+        for split, shard in source.splits.items():
+            if shard.labels is None:
+                continue
+            try:
+                long = np.flatnonzero(IndexedReader(data.path.parent / shard.path).sizes > room)
+                labels = IndexedReader(data.path.parent / shard.labels.path)
+                empty = sum(bool((labels.get(int(number))[:room] < 0).all()) for number in long)
+            except LlemmaError:
+                continue  # told with the other faults of the files
+            where = f"{data.path}: {{:,}} of {shard.num_documents:,} {split} documents of '{source.name}'"
+            if empty:
+                problems.append(
+                    f"{where.format(empty)} have nothing left to learn once they are cut to {room:,} tokens, which "
+                    f"GPT-NeoX cannot pack: make the shards for this length (--seq-length {config.seq_length})"
+                )
+            elif len(long):
+                warnings.append(f"{where.format(len(long))} are longer than {room:,} tokens and will be cut")
+    return problems, warnings
 
 
 def is_many(epochs: float) -> bool:

@@ -48,7 +48,7 @@ def count_parameters(config: NeoxConfig) -> Parameters:
 
 @dataclass(frozen=True, kw_only=True)
 class FlopsPerToken:
-    """Floating-point operations of one token's forward and backward pass, without recomputation.
+    """Floating-point operations of one token's forward and backward passes, without recomputation.
 
     Matrices cost 6 per parameter (Kaplan et al., arXiv 2001.08361). Attention over s tokens costs 12·L·h·s when the
     whole square is counted (the convention of PaLM's appendix B, and of the MFU figures here), half of that when
@@ -70,12 +70,16 @@ class FlopsPerToken:
 
 
 def flops_per_token(config: NeoxConfig) -> FlopsPerToken:
-    """FLOPs per token; the embedding look-up costs nothing, the output layer counts even where it is shared."""
+    """FLOPs per token; the embedding look-up costs nothing, the output layer counts even where it is shared.
+
+    A token of DPO stands for one of either answer, and the frozen model of DPO and KTO goes forward over each.
+    """
     parts = count_parameters(config)
     multiplied = parts.attention + parts.feed_forward + config.vocab_rows * config.hidden_size
+    forward_passes = _answers(config) * (4 if has_reference_model(config) else 3)  # a backward pass counts as two
     return FlopsPerToken(
-        matrices=6 * multiplied,
-        attention_square=12 * config.num_layers * config.hidden_size * config.seq_length,
+        matrices=forward_passes * 2 * multiplied,
+        attention_square=forward_passes * 4 * config.num_layers * config.hidden_size * config.seq_length,
     )
 
 
@@ -137,7 +141,11 @@ def has_reference_model(config: NeoxConfig) -> bool:
 
 def _sequences_at_once(config: NeoxConfig) -> int:
     """Sequences of one forward pass: in DPO each of the micro-batch is a pair of answers."""
-    return config.train_micro_batch_size_per_gpu * (2 if config.other.get("train_impl") == "dpo" else 1)
+    return config.train_micro_batch_size_per_gpu * _answers(config)
+
+
+def _answers(config: NeoxConfig) -> int:
+    return 2 if config.other.get("train_impl") == "dpo" else 1
 
 
 def parameters_per_gpu(config: NeoxConfig) -> int:

@@ -29,8 +29,9 @@ from llemma.plan.estimate import (
 )
 from llemma.plan.show_run import stages_table, utilization_rows
 from llemma.plan.summary import stage_gpu_hours
+from llemma.plan.supply import packing_of
 from llemma.schedules import Schedule, learning_rate
-from llemma.stages import SlurmSettings
+from llemma.stages import SlurmSettings, StageSource
 
 WIDTH = 100
 
@@ -161,6 +162,7 @@ def _schedule_rows(planned: PlannedStage) -> list[tuple[str, str]]:
             "a step",
             f"{config.tokens_per_iteration:,} tokens = {config.global_batch_size:,} sequences of {config.seq_length:,}",
         ),
+        *_filled_rows(planned),
         (
             "a pass",
             f"micro-batch {config.train_micro_batch_size_per_gpu} x accumulation {config.gradient_accumulation_steps} "
@@ -182,6 +184,11 @@ def _schedule_rows(planned: PlannedStage) -> list[tuple[str, str]]:
     return rows
 
 
+def _filled_rows(planned: PlannedStage) -> list[tuple[str, str]]:
+    filled = _filled(planned)
+    return [] if filled is None else [("", f"{filled:.0%} of these positions hold tokens, the rest is padding")]
+
+
 def _start_rows(planned: PlannedStage) -> list[tuple[str, str]]:
     """What sets this stage apart from a first stage of language modelling."""
     stage, rows = planned.stage, []
@@ -192,6 +199,7 @@ def _start_rows(planned: PlannedStage) -> list[tuple[str, str]]:
         rows.append(("objective", stage.objective.upper()))
     if stage.packing == "isolated":
         rows.append(("packing", "several documents in one sequence, none of which attends to another"))
+        rows.append(("", "with the attention kernel 'global', for flash attention cannot keep them apart"))
     return rows
 
 
@@ -264,12 +272,28 @@ def _sources(planned: PlannedStage) -> RenderableType:
         table.add_row(
             escape(source.name),
             f"{source.weight:.1%}",
-            short(planned.tokens * source.weight),
+            _drawn(planned, source),
             "?" if source.tokens is None else short(source.tokens),
             f"[yellow]{epochs}[/]" if many else epochs,
         )
     title = "Data" if planned.data else "Data (as the recipe plans it; --data brings the measured mixture)"
     return Group(Text(title, style="bold cyan"), Padding(table, (0, 0, 1, 2), expand=False))
+
+
+def _drawn(planned: PlannedStage, source: StageSource) -> str:
+    """Tokens that the stage reads of a source; where samples are padded, those that are no padding."""
+    if packing_of(planned.config.other) == "packed":
+        return short(planned.tokens * source.weight)
+    return "?" if source.epochs is None or source.tokens is None else short(source.epochs * source.tokens)
+
+
+def _filled(planned: PlannedStage) -> float | None:
+    """The share of a step's positions that hold tokens; None where it is not known, or where nothing is padded."""
+    if packing_of(planned.config.other) == "packed" or not planned.sources:
+        return None
+    drawn = [None if s.epochs is None or s.tokens is None else s.epochs * s.tokens for s in planned.sources]
+    known = [tokens for tokens in drawn if tokens is not None]
+    return min(1.0, sum(known) / planned.tokens) if len(known) == len(drawn) else None
 
 
 def _costs(plan: Plan, planned: PlannedStage, like: PlannedStage) -> RenderableType:

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from llemma.core.config import YamlFile
 from llemma.neox import units
 from llemma.neox.config import NeoxConfig
-from llemma.plan.sources import Data
-from llemma.stages import Cluster, LearningRate, PlannedSource, Stage, StageSchedule
+from llemma.plan.supply import SourceSupply, packing_of
+from llemma.stages import Cluster, LearningRate, Stage, StageSchedule
 
 # Keys that the cluster and the stage decide: an overlay that sets one would be overruled without a word.
 CLUSTER_KEYS = (
@@ -34,35 +33,7 @@ class Place:
         return f"{self._recipe.path}:{self._recipe.line(('stages', self._index, key))}"
 
 
-@dataclass(frozen=True, kw_only=True)
-class Supply:
-    """How much there is to train on; None where somebody has not said it."""
-
-    tokens: int | None
-    documents: int | None
-
-    @classmethod
-    def of(cls, data: Data | None, planned: tuple[PlannedSource, ...]) -> Supply:
-        """What a mixture holds for training, or what a recipe plans for until it is named."""
-        if data is not None:
-            shards = [source.splits["train"] for source in data.mixture.sources if "train" in source.splits]
-            return cls(
-                tokens=sum(shard.num_tokens for shard in shards),
-                documents=sum(shard.num_documents for shard in shards),
-            )
-        return cls(
-            tokens=_sum_if_known(source.tokens for source in planned),
-            documents=_sum_if_known(source.documents for source in planned),
-        )
-
-
-def _sum_if_known(counts: Iterable[int | None]) -> int | None:
-    known = list(counts)
-    total = sum(count for count in known if count is not None)
-    return total if known and None not in known else None
-
-
-def apply_stage(values: dict[str, Any], stage: Stage, supply: Supply, place: Place) -> list[str]:
+def apply_stage(values: dict[str, Any], stage: Stage, supply: Sequence[SourceSupply], place: Place) -> list[str]:
     """Sets what the stage says in place of what the overlays say; all but the batch, which needs the cluster."""
     problems: list[str] = []
     if stage.rope_base is not None:
@@ -103,7 +74,7 @@ def apply_stage(values: dict[str, Any], stage: Stage, supply: Supply, place: Pla
     return problems
 
 
-def _apply_length(values: dict[str, Any], stage: Stage, supply: Supply, place: Place) -> list[str]:
+def _apply_length(values: dict[str, Any], stage: Stage, supply: Sequence[SourceSupply], place: Place) -> list[str]:
     """Iterations from the stage's tokens or epochs; what neither says is the training overlay's to say."""
     if stage.tokens is None and stage.epochs is None:
         return []
@@ -115,17 +86,16 @@ def _apply_length(values: dict[str, Any], stage: Stage, supply: Supply, place: P
         assert stage.tokens is not None
         values["train_iters"] = math.ceil(stage.tokens / (batch * length))
         return []
-    # Unpacked, every sample is one document, however short.
-    is_unpacked = values.get("pack_impl") == "unpacked"
-    there = supply.documents if is_unpacked else supply.tokens
-    if not there:
-        unit = "documents" if is_unpacked else "tokens"
+    packing = packing_of(values)
+    there = [source.samples(packing, length) for source in supply if source.weight > 0]
+    known = [samples for samples in there if samples]
+    if not known or None in there:
+        unit = "documents" if packing == "unpacked" else "tokens"
         return [
             f"{place.of('epochs')}: 'epochs' needs to know how much there is to repeat: name the mixture with --data, "
             f"or write '{unit}' for each of the planned sources"
         ]
-    samples = stage.epochs * there / (1 if is_unpacked else length)
-    values["train_iters"] = max(1, round(samples / batch))
+    values["train_iters"] = max(1, round(stage.epochs * sum(known) / batch))
     return []
 
 
@@ -162,7 +132,9 @@ def apply_cluster(
         "distributed_backend": cluster.backend,
     }
     if isinstance(values.get("num_layers"), int):
-        values["attention_config"] = [[[cluster.attention], values["num_layers"]]]
+        # A kernel that takes no mask cannot keep documents apart (llemma/neox_engine/repairs/packing.py).
+        kind = "global" if stage.packing == "isolated" else cluster.attention
+        values["attention_config"] = [[[kind], values["num_layers"]]]
     micro, batch = values.get("train_micro_batch_size_per_gpu"), values.get("train_batch_size")
     if not isinstance(micro, int) or micro < 1 or cluster.dp_size < 1:
         return []  # the typed configuration says what is wrong with it

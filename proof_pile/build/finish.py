@@ -17,7 +17,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from llemma.core.errors import DamagedFileError, InputError, LlemmaError, WorkError
+from llemma.core.errors import ConfigError, DamagedFileError, InputError, LlemmaError, WorkError
 from llemma.core.files import atomic_path, read_json, stable_hash, write_bytes
 from llemma.core.progress import progress
 from llemma.core.records import installed_versions, write_record
@@ -89,7 +89,7 @@ def finish(order: Order, states: States, seconds: float) -> None:
             recipe.mixture, name=recipe.name, out=out, tokenizer=tokenizer, eod=recipe.tokenizer.eod, hashes=hashes
         )
         bar.advance()
-        write_overlay(out, recipe.name)
+        warnings += write_overlay(out, recipe.name)
         bar.advance()
         sources = source_counts(build)
         if not recipe.decontaminate.benchmarks:
@@ -166,14 +166,23 @@ def write_removed_and_quarantine(build: Build) -> None:
                 shutil.copyfileobj(piece, whole)
 
 
-def write_overlay(out: Path, name: str) -> None:
-    """Has `llemma data-overlay` write the NeoX overlay of the mixture: only that part knows NeoX's keys."""
+def write_overlay(out: Path, name: str) -> list[str]:
+    """Has `llemma data-overlay` write the NeoX overlay of the mixture: only that part knows NeoX's keys.
+
+    A mixture that NeoX cannot take, as of a corpus too small to have validation documents, is good for all other uses:
+    then there is no overlay, and the warning that is returned says why.
+    """
     target = out / "neox" / f"{name}_data.yml"
     target.parent.mkdir(parents=True, exist_ok=True)
     command = [sys.executable, "-m", "llemma", "data-overlay", str(out / "mixture.json"), "--out", str(target)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode == ConfigError.exit_code:
+        target.unlink(missing_ok=True)
+        reason = done.stderr.strip().removeprefix("error: ").removeprefix(f"{out / 'mixture.json'}: ")
+        return [f"no overlay for NeoX was written: {reason}"]
     if done.returncode:
         raise WorkError(f"the NeoX overlay could not be written: {done.stderr.strip().removeprefix('error: ')}")
+    return []
 
 
 def source_counts(build: Build) -> dict[str, SourceCounts]:

@@ -12,7 +12,8 @@
     deduplicate: {exact: true, near: {ngram: 5, bands: 14, rows: 8, threshold: 0.7}}
     decontaminate: {benchmarks: [tests.jsonl], ngram: 13}
     split: {validation: 0.005, test: 0.005}
-    tokenizer: {train: {vocab_size: 32000}}        # or {path: tokenizer.model, eod: "</s>"}
+    tokenizer: {train: {vocab_size: 32000}}        # or {path: tokenizer.model, eod: "</s>"}; with either, engine:
+                                    # fastest (the default) or library (proof_pile.tokenize.config)
     mixture: ...                                   # proof_pile.mixture
     publish: {text: true, samples: 10}             # proof_pile.publish.config
     shard_bytes: 67108864           # about how much input one task reads

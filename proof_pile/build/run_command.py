@@ -100,21 +100,22 @@ def clear_leftovers(out: Path, busy_keys: Set[str] = frozenset()) -> None:
 
 def _build(order: Order, engine: Engine, journal: Journal) -> None:
     from proof_pile.build.finish import finish, is_finished
-    from proof_pile.build.stages import STAGES
+    from proof_pile.build.stages import ACTS
     from proof_pile.build.summary import print_summary
 
     started = time.monotonic()
     build = order.build
     states: list[tuple[Stage, StageState]] = []
     complete = 0
-    for stage in STAGES:
-        state = build.look(stage, forget_damaged=True)
-        complete += state.num_tasks - state.num_missing
-        state = _run_stage(build, stage, state, states, engine, journal)
-        states.append((stage, state))
-        build.settle(stage, state)
-        if stage.name == "read":
-            build.hashes.save()
+    for stages in ACTS:
+        act = [(stage, build.look(stage, forget_damaged=True)) for stage in stages]
+        complete += sum(state.num_tasks - state.num_missing for _, state in act)
+        act = _run_act(build, act, states, engine, journal)
+        states += act
+        for stage, state in act:
+            build.settle(stage, state)
+            if stage.name == "read":
+                build.hashes.save()
     build.hashes.save()
     done = sum(state.num_missing for _, state in states)
     if not done and is_finished(order, states):
@@ -125,44 +126,47 @@ def _build(order: Order, engine: Engine, journal: Journal) -> None:
     print(f"{done:,} tasks done, {complete:,} were complete; {time.monotonic() - started:.1f} s")
 
 
-def _run_stage(
+def _run_act(
     build: Build,
-    stage: Stage,
-    state: StageState,
+    act: list[tuple[Stage, StageState]],
     before: list[tuple[Stage, StageState]],
     engine: Engine,
     journal: Journal,
-) -> StageState:
-    """Runs what a stage has to do; returns what that was, which is planned anew where input files changed under it."""
+) -> list[tuple[Stage, StageState]]:
+    """Runs what stages have to do, at once; returns what that was, planned anew where input files changed under it."""
     from llemma.core.steps import StepDirectory
     from proof_pile.build.engines.failures import TasksFailedError
 
     replans = 0
     while True:
-        directories = [StepDirectory.create(build.steps, item.step, item.tasks) for item in state.directories]
-        _write_current(build, [*before, (stage, state)])
-        jobs = [
-            (directory, number)
-            for directory, numbers in zip(directories, state.missing, strict=True)
-            for number in numbers
-        ]
-        if not jobs:
-            return state
+        told = []
+        for stage, state in act:
+            directories = [StepDirectory.create(build.steps, item.step, item.tasks) for item in state.directories]
+            jobs = [
+                (directory, number)
+                for directory, numbers in zip(directories, state.missing, strict=True)
+                for number in numbers
+            ]
+            if jobs:
+                told.append((stage.name, stage.title, jobs))
+        _write_current(build, [*before, *act])
+        if not told:
+            return act
         try:
-            with journal.stage(stage.name, stage.title, jobs):
-                engine.run(jobs, journal)
+            with journal.stages(*told):
+                engine.run([job for _, _, jobs in told for job in jobs], journal)
         except TasksFailedError as error:
             replans += 1
             changed = all(task.failure.inputs_changed for task in error.failed)
-            if stage.name != "read" or not changed or replans > MAX_REPLANS:
+            if act[0][0].name != "read" or not changed or replans > MAX_REPLANS:
                 raise
             for task in error.failed:
                 log.warning("%s: %s; the input is looked through again", task.label, task.failure.message)
             build.hashes.save()
             build.__dict__.pop("reading", None)  # what was listed and hashed before
-            state = build.look(stage)
+            act = [(stage, build.look(stage)) for stage, _ in act]
         else:
-            return state
+            return act
 
 
 def _write_current(build: Build, states: list[tuple[Stage, StageState]]) -> None:

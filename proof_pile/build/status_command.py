@@ -70,13 +70,12 @@ def _show(out: Path, before: str) -> None:
     else:
         state = "not running: the same run command goes on from here"
     now = {} if live is None else {stage["name"]: stage for stage in live["stages"]}
-    last = next(reversed(now), None) if holder is not None else None
     rows = []
     num_complete = 0
     for stage in STAGES:
         tasks, what, counts = _describe(steps, begun.get(stage.name))
         num_complete += what in ("complete", "not asked for")
-        pace, left = _pace(now.get(stage.name), is_running=stage.name == last)
+        pace, left = _pace(now.get(stage.name), is_running=holder is not None)
         rows.append((stage.name, what if what != "complete" else f"{tasks} complete", pace, left, counts))
     print(f"{before}{name} in {out}: {state}; {num_complete} of {len(rows)} steps complete")
     print_table("", ("step", "tasks", "speed", "left", "counts"), rows, num_text=5)
@@ -112,7 +111,8 @@ def _pace(stage: dict[str, Any] | None, *, is_running: bool) -> tuple[str, str]:
     else:
         speed = f"{per_s:,.1f} tasks/s" if per_s >= 1 else f"{60 * per_s:,.1f} tasks/min"
     left = stage["total"] - stage["done"] - stage["failed"]
-    return speed, span(left / per_s) if is_running and stage["done"] >= MIN_DONE and left > 0 else ""
+    is_at_work = is_running and stage["at_work"] and stage["done"] >= MIN_DONE
+    return speed, span(left / per_s) if is_at_work and left > 0 else ""
 
 
 def _show_work(live: dict[str, Any], *, is_running: bool) -> None:

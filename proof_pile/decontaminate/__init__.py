@@ -3,7 +3,7 @@
     index    one task                      the benchmark texts as hashes of their words
     search   one task a documents file     marks beside the documents
 
-Two rules (proof_pile.words says what a word is):
+Two rules (llemma.core.text.normalized_words says what a word is):
     a long item is found by any `ngram` of its words in a row, operators left out, so that typography does not hide it;
         runs with fewer than three words of two letters or more do not count: they are number lists that stand anywhere;
     a short item (fewer than `ngram` such words, or no run that counts) is found only as a whole, operators included.

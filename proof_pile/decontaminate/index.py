@@ -28,9 +28,9 @@ from llemma.core.benchmark_rows import Layout
 from llemma.core.errors import InputError
 from llemma.core.schemas import BenchmarkText
 from llemma.core.steps import Task
+from llemma.core.text.normalized_words import Words, ngram_hashes, words_of_text
+from llemma.core.text.shared_ngrams import whitespace_hashes
 from proof_pile.decontaminate.benchmark_files import read_texts
-from proof_pile.decontaminate.overlap import whitespace_hashes
-from proof_pile.decontaminate.words import Words, ngram_hashes, words_of_text
 
 VERSION = 3
 MIN_LETTERED = 3

@@ -5,7 +5,7 @@ contamination.json
     documents  {source: documents looked at}
     found      [{"measure", "benchmark", "part", "source", "items", "documents"}]: how many items stand in how many
                documents; source "all" joins the sources.  Measure "rule" is what documents are removed by,
-               "whitespace-30" that of Llemma's authors (proof_pile.decontaminate.overlap)
+               "whitespace-30" that of Llemma's authors (llemma.core.text.shared_ngrams)
     hits       [{"measure", "benchmark", "part", "ids"}]: ids of the items found in any source, to score a model on the
                others alone
     measures   ["rule", "whitespace-20", ...]: what was measured, found or not

@@ -10,7 +10,7 @@ marks.parquet   row uint32 · id binary(16) · kind string · evidence string, J
     end], `text` how it stands there; the items with the longest matches come first, at most MAX_ITEMS of them.
 reported.parquet    the same of documents that stay as they are, kind "contaminated-reported"
 found.json      [{"measure", "benchmark", "part", "documents", "items"}, ...]: how many documents hold anything of it,
-    and which items; measure "rule" is that of the marks, "whitespace-30" the one of proof_pile.decontaminate.overlap
+    and which items; measure "rule" is that of the marks, "whitespace-30" the one of llemma.core.text.shared_ngrams
 params: ngram, min_words, overlap, action {part: action}.
 task.inputs: documents.parquet, then items, ngrams, short and overlap of the index.
 counts: documents, contaminated, contaminated-span, contaminated-reported, items (pairs of document and item),
@@ -31,10 +31,11 @@ import pyarrow.parquet as pq
 
 from llemma.core.files import write_json
 from llemma.core.steps import Task
-from proof_pile.decontaminate.lookup import KeyTable, Places, ShortTexts, buffers, find_places, key_table
-from proof_pile.decontaminate.overlap import find_overlaps
+from llemma.core.text.ngram_table import KeyTable, key_table
+from llemma.core.text.normalized_words import ngram_hashes
+from llemma.core.text.shared_ngrams import find_overlaps
+from proof_pile.decontaminate.lookup import Places, ShortTexts, buffers, find_places
 from proof_pile.decontaminate.spans import is_frame, spans_to_cut
-from proof_pile.decontaminate.words import ngram_hashes
 from proof_pile.dedup.marks import write_marks
 from proof_pile.words import text_batches
 

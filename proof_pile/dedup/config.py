@@ -34,7 +34,6 @@ class NearDuplicatesConfig(Config):
     recall: float = Field(default=0.9, gt=0, lt=1)
     bands: int | None = Field(default=None, ge=1, le=MAX_VALUES)
     rows: int | None = Field(default=None, ge=1, le=64)
-    partitions: int | None = Field(default=None, ge=1, le=4096, exclude=True)  # no longer used: memory_mb decides
 
     @model_validator(mode="after")
     def _whole_banding(self) -> NearDuplicatesConfig:

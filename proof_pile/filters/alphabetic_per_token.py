@@ -40,13 +40,13 @@ class Config(BaseConfig):
 
 def make(config: Config) -> Filter:
     """Reason: letters-per-token."""
-    from llemma.core.text.tokenizers import load_tokenizer
+    from llemma.core.text.tokenizers import load_for_counting
 
-    encode = load_tokenizer(config.tokenizer).encode
+    encode = load_for_counting(config.tokenizer).encode_batch
 
     def judge(document: Document) -> Verdict:
         text = document.text[:MAX_CHARS]
         num_letters = sum(map(str.isalpha, text))
-        return Drop("letters-per-token") if num_letters < config.min_ratio * len(encode(text)) else Keep(document)
+        return Drop("letters-per-token") if num_letters < config.min_ratio * len(encode([text])[0]) else Keep(document)
 
     return judge

@@ -17,6 +17,7 @@ from pydantic import Field
 from llemma.core.config import Config as BaseConfig
 from proof_pile.documents import Document
 from proof_pile.filters.verdicts import Drop, Filter, Keep, Verdict
+from proof_pile.recall.addresses import address_of
 
 BAD_SITES = (
     "science.gov", "archive.org", "scribd.com", "unz.com", "noobstarter.com", "philpapers.org", "thesa.com",
@@ -61,7 +62,7 @@ def make(config: Config) -> Filter:
     pieces = re.compile("|".join(_piece_pattern(piece) for piece in config.bad_pieces)) if config.bad_pieces else None
 
     def judge(document: Document) -> Verdict:
-        address = address_of(document)
+        address = address_of(document.name, document.meta)
         if not address:
             return Keep(document)
         try:
@@ -78,14 +79,6 @@ def make(config: Config) -> Filter:
         return Keep(document)
 
     return judge
-
-
-def address_of(document: Document) -> str:
-    """The page's web address, its name or what the reader noted; "" where it has none."""
-    for value in (document.meta.get("url"), document.name):
-        if isinstance(value, str) and value.startswith(("http://", "https://")):
-            return value
-    return ""
 
 
 def _piece_pattern(piece: str) -> str:

@@ -264,7 +264,7 @@ def step_runner(root: Path, engine: Any, journal: Any) -> Run:
                 log.warning("%s: %d tasks lost files that they had made", directory.step.name, len(damaged))
             jobs += [(directory, number) for number in directory.missing()]
         if jobs:
-            with journal.stage(name, title, jobs):
+            with journal.stages((name, title, jobs)):
                 engine.run(jobs, journal)
         return [record for directory in directories for record in directory.records()]
 

@@ -1,7 +1,8 @@
 """Loads a converted checkpoint with a GPT-NeoX checkout on the CPU and writes the logits it computes.
 
-Run under torchrun, one process per tensor-parallel rank, inside the checkout, by test_neox_itself.py:
-    neox_load.py NEOX.yml TOKENS.pt LOGITS.pt
+Run under torchrun, one process per rank, inside the checkout, by test_neox_itself.py:
+    neox_load.py NEOX.yml TOKENS.pt LOGITS.pt [STEPS]
+With STEPS it trains so many steps on the tokens, writes their losses instead, and saves where the configuration says.
 NeoX's files are unchanged. It calls CUDA in a few places whether there is one or not; those calls get stand-ins here.
 """
 
@@ -39,10 +40,11 @@ def stand_in_for_cuda() -> None:
     deepspeed.ops.adam.FusedAdam = lambda parameters, **options: torch.optim.AdamW(parameters, lr=1e-4)
 
 
-def main(config: str, tokens_path: str, logits_path: str) -> None:
+def main(config: str, tokens_path: str, logits_path: str, steps: str = "0") -> None:
     stand_in_for_cuda()
     sys.path.insert(0, os.getcwd())
     from megatron import mpu
+    from megatron.checkpointing import save_checkpoint
     from megatron.data import data_utils
     from megatron.initialize import initialize_megatron
     from megatron.neox_arguments import NeoXArgs
@@ -54,17 +56,29 @@ def main(config: str, tokens_path: str, logits_path: str) -> None:
     neox_args.build_tokenizer = lambda: None
     neox_args.tokenizer = types.SimpleNamespace(eod=-1)
     initialize_megatron(neox_args=neox_args)
-    model, _, _, _ = setup_model_and_optimizer(neox_args=neox_args, use_cache=False, iteration=None)
-    model.eval()
+    model, optimizer, schedule, _ = setup_model_and_optimizer(neox_args=neox_args, use_cache=False, iteration=None)
     tokens = torch.load(tokens_path)
     length = tokens.shape[1]
     mask = torch.ones(1, 1, length, length).triu(1).bool()
-    with torch.no_grad():
-        logits = model((tokens, torch.arange(length)[None].expand_as(tokens), mask))
-    logits = mpu.gather_from_model_parallel_region(logits)
+    inputs = (tokens, torch.arange(length)[None].expand_as(tokens), mask)
+    if int(steps):
+        losses = []
+        for _ in range(int(steps)):
+            logits = model(inputs).float().contiguous()
+            loss = mpu.vocab_parallel_cross_entropy(logits, tokens.roll(-1, 1)).mean()
+            model.backward(loss)
+            model.step()
+            losses.append(loss.item())
+        result = torch.tensor(losses)
+    else:
+        model.eval()
+        with torch.no_grad():
+            result = mpu.gather_from_model_parallel_region(model(inputs)).float()
+    if neox_args.save:
+        save_checkpoint(neox_args, int(steps), model, optimizer, schedule)
     if torch.distributed.get_rank() == 0:
-        torch.save(logits.float(), logits_path)
+        torch.save(result, logits_path)
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:4])
+    main(*sys.argv[1:])

@@ -186,5 +186,5 @@ def test_disk_with_too_little_room_is_refused_before_anything_is_written(
 ) -> None:
     usage = shutil.disk_usage(tmp_path)
     monkeypatch.setattr(shutil, "disk_usage", lambda _: usage._replace(free=1000))
-    with pytest.raises(InputError, match="GB are free there, but the weights take"):
+    with pytest.raises(InputError, match="GB are free there, but the conversion takes"):
         plan_conversion(Request(source=make_model(), out=tmp_path / "out"))

@@ -300,6 +300,8 @@ def test_checkpoint_without_a_configuration_asks_for_one(neox: Path, tmp_path: P
 def test_step_that_is_not_there_is_refused(neox: Path, tmp_path: Path) -> None:
     assert "global_step9: there is no such folder (there is: global_step0)" in refused(neox, tmp_path / "out", step="9")
     assert "no name of a folder" in refused(neox, tmp_path / "out", step="../x")
+    (neox / "latest").unlink()
+    assert "name the step with --step (there is: global_step0)" in refused(neox, tmp_path / "out")
     (neox / "latest").write_text("../../etc")
     assert "'../../etc', which is no name" in refused(neox, tmp_path / "out")
 
@@ -335,6 +337,22 @@ def test_pickle_that_runs_a_command_is_refused_and_not_run(tmp_path: Path) -> No
     with pytest.raises(LlemmaError):
         pickles.load_pickled(tmp_path / "old.pt")
     assert not (tmp_path / "ran").exists()
+
+
+class _Program(_Command):
+    def __reduce__(self) -> tuple:
+        return (subprocess.call, (self.command.split(),))
+
+
+def test_pickle_is_refused_also_where_another_library_has_allowed_its_names(tmp_path: Path) -> None:
+    """torch's list is one for the process, libraries add to it, and ours was only put on top of theirs."""
+    torch.save({"module": _Program(f"touch {tmp_path}/ran")}, tmp_path / "bad.pt")
+    with torch.serialization.safe_globals([(subprocess.call, "commands.call")]):  # its name in Python 2, as pickled
+        with pytest.raises(InputError, match=r"asks to create 'commands\.call'"):
+            pickles.load_pickled(tmp_path / "bad.pt")
+        assert not (tmp_path / "ran").exists()
+        torch.load(tmp_path / "bad.pt", weights_only=True)  # what it would have done
+        assert (tmp_path / "ran").exists()
 
 
 @pytest.mark.parametrize("value", [[1], {"module": {}}, {"module": {"a": 1}}, {"other": 1}])

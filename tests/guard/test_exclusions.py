@@ -25,6 +25,20 @@ def test_numbers_equal_a_slow_reference() -> None:
         assert [number for first, end in exclusions.ranges_at(100, 50) for number in range(first, end)] == kept[100:150]
 
 
+def test_numbers_of_several_passes_equal_a_slow_reference() -> None:
+    """Past its end a data set begins anew, and what is excluded is out of every pass."""
+    generator = random.Random(6)
+    for _ in range(30):
+        starts = [generator.randrange(40) for _ in range(generator.randrange(4))]
+        exclusions = Exclusions((first, first + generator.randrange(1, 8)) for first in starts)
+        excluded = {number for first, end in exclusions.ranges for number in range(first, end)}
+        kept = [number for number in range(200) if number % 50 not in excluded]  # 50 samples, four passes
+        assert [exclusions.number_at(position, 50) for position in range(len(kept))] == kept
+        assert list(exclusions.numbers(0, len(kept), 50)) == [number % 50 for number in kept]
+        places = [exclusions.position_of(number, 50) for number in range(200)]
+        assert places == [sum(other < number for other in kept) for number in range(200)]
+
+
 def test_exclusion_moves_nothing_before_it() -> None:
     before = Exclusions([(10, 12)])
     after = before.with_ranges([(20, 25)])

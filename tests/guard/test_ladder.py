@@ -28,7 +28,7 @@ def test_ladder_climbs_from_skip_to_roll_back_to_stop() -> None:
         ladder.went_back(saved, returns)
     verdicts = [ladder.judge(math.nan, 1.0) for _ in range(2)]
     assert [verdict.action for verdict in verdicts] == ["skip", "stop"]
-    assert verdicts[1].reason.endswith("2 steps in a row were left out after 2 returns to an earlier checkpoint")
+    assert verdicts[1].reason.endswith("2 steps in a row were left out after going back 2 times")
     assert ladder.num_skipped == 6
 
 

@@ -67,6 +67,26 @@ def test_data_set_that_is_drawn_to_its_end_begins_anew() -> None:
     assert take(numbers, 3) == [[3, 4], [0, 1], [2, 3]]
 
 
+def test_excluded_samples_are_not_drawn_in_a_second_pass() -> None:
+    numbers = BatchNumbers(
+        num_samples=6, batch_size=2, rank=0, world_size=1, position=0, exclusions=Exclusions([(1, 3)])
+    )
+    assert take(numbers, 4) == [[0, 3], [4, 5], [0, 3], [4, 5]]
+
+
+def test_place_of_a_checkpoint_stays_true_when_samples_before_it_are_excluded() -> None:
+    """Ten steps of four drew 0 to 39. Counted in positions alone, leaving 36 to 43 out would lose 44 to 47, too."""
+    saved = DataPosition(num_samples=100)
+    saved.begin(0, None, 4)
+    assert (saved.samples_at(10), saved.next_sample(10)) == (40, 40)
+    exclusions = Exclusions([(36, 44)])
+    assert exclusions.number_at(saved.samples_at(10)) == 48
+    later = DataPosition(num_samples=100, exclusions=exclusions)
+    later.begin(10, exclusions.position_of(saved.next_sample(10), 100), 4)
+    assert later.drawn_at(10) == ((44, 48),)
+    assert [later.next_sample(iteration) for iteration in (10, 11, 12)] == [36, 48, 52]
+
+
 def a_set(seed: int = 0, epochs: int = 1) -> SimpleNamespace:
     """A data set with NeoX's three indexes."""
     random = np.random.default_rng(seed)
@@ -136,5 +156,4 @@ def test_neox_stage_that_carries_its_optimizer_begins_at_iteration_0_of_its_own_
         "print(json.dumps(sorted({int(item['step']) for item in state.values()})))"
     )
     assert json.loads(call_python(NEOX_PYTHON, code)) == [12]  # Adam's moments went on from the stage before
-    drawn = json.loads((state.parent / "llemma_state.json").read_text())["data-position"]["consumed_samples"]
-    assert drawn == 24
+    assert json.loads((state.parent / "llemma_state.json").read_text())["data-position"]["next_sample"] == 24

@@ -59,7 +59,10 @@ def test_launch_dry_run_prints_the_embedded_trainers_command(
     run = make_run()
     capsys.readouterr()
     assert main(["launch", str(run), "--dry-run"]) == 0
-    assert shlex.split(capsys.readouterr().out) == [sys.executable, "-m", "llemma", "train", str(run)]
+    printed = capsys.readouterr().out
+    assert shlex.split(printed) == [sys.executable, "-m", "llemma", "train", str(run)]
+    assert main(["launch", str(run), "--dry-run", "--engine", "local"]) == 0
+    assert capsys.readouterr().out == printed
 
 
 def test_launch_dry_run_on_neox_prints_one_torchrun_with_a_process_per_gpu(

@@ -87,6 +87,15 @@ def test_count_of_nan_iterations_misses_those_not_skipped_and_with_the_repair_do
     assert counts_of(steps, counted_log(upstream_log)) == (2, 3)
 
 
+def test_loss_of_an_interval_that_was_skipped_as_a_whole_is_not_told_as_0() -> None:
+    """GPT-NeoX begins an interval with a sum of 0.0, and its line divides that by the steps."""
+    torch = pytest.importorskip("torch")
+    for summed, is_told in ((0.0, False), (torch.tensor(5.5), True)):
+        totals = {"lm_loss": summed, "skipped iterations": 0}
+        counted_log(upstream_log)(loss_dict={"lm_loss": math.nan}, total_loss_dict=totals, skipped_iter=1)
+        assert ("lm_loss" in totals, totals["skipped iterations"]) == (is_told, 1)
+
+
 def test_count_of_skipped_iterations_is_the_engines_own() -> None:
     engine = types.SimpleNamespace(skipped_steps=4)
 

@@ -15,7 +15,6 @@ from llemma.neox.repair_table import REPAIRS
 from llemma.neox_engine.context import EngineContext
 from llemma.neox_engine.entry import resume_values, saved_iteration
 from llemma.neox_engine.repairs import RepairRefusedError, apply_repairs
-from llemma.neox_engine.repairs.cpu_stand_in import apply as apply_cpu_stand_in
 
 
 def checkpoints(folder: Path, step: int) -> Path:
@@ -82,11 +81,12 @@ def test_apply_repairs_with_an_unknown_name_lists_the_known_ones(tmp_path: Path)
         apply_repairs(["x"], context(tmp_path))
 
 
-def test_cpu_stand_in_for_a_checkout_that_has_changed_refuses_loudly(tmp_path: Path) -> None:
-    (tmp_path / "megatron").mkdir()
-    (tmp_path / "megatron/initialize.py").write_text("torch.accelerator.is_available()")
-    with pytest.raises(RepairRefusedError, match=r"initialize\.py has no 'torch\.cuda\.is_available\(\)'"):
-        apply_cpu_stand_in(context(tmp_path))
+@pytest.mark.parametrize("name", REPAIRS)
+def test_repair_of_a_checkout_that_has_changed_refuses_loudly(name: str, tmp_path: Path) -> None:
+    stage = {"packing": "isolated"}  # else the repair of packing has nothing to do
+    changed = EngineContext(neox_dir=tmp_path, config_path=tmp_path / "neox.yml", values={}, stage=stage)
+    with pytest.raises(RepairRefusedError, match=rf"the repair '{name}' was .* has no '.*--without-repair {name}"):
+        apply_repairs([name], changed)
 
 
 def test_stand_in_answers_for_cuda_where_there_is_none() -> None:

@@ -68,7 +68,8 @@ def test_end_of_document_is_that_of_the_mixture(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("values", "named"),
     [
-        ({"attention_config": [[["flash"], 32]]}, "flash attention takes no mask"),
+        ({"attention_config": [[["flash"], 32]]}, "attention takes no such mask"),
+        ({"attention_config": [[["global", "bigbird"], 16]]}, "attention takes no such mask"),
         ({"scaled_upper_triang_masked_softmax_fusion": True}, "scaled_upper_triang_masked_softmax_fusion: false"),
         ({"te_mha": True}, "te_mha: false"),
     ],

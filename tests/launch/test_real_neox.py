@@ -7,14 +7,17 @@ index builder and an operator of DeepSpeed's, and takes a minute or two.
 from __future__ import annotations
 
 import json
+import math
 import os
 import re
 import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
+from build_runs import run_build, write_corpus
 
 from llemma.cli import main
 from llemma.launch.preflight import read_run
@@ -118,3 +121,55 @@ def test_run_without_the_stand_in_fails_as_neox_does_on_a_cpu(
     words = ["launch", str(make_run()), "--engine", "neox", "--without-repair", "cpu-stand-in"]
     assert main(words) == 1
     assert "Megatron requires CUDA" in capfd.readouterr().err
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Shards that proof_pile.build made of a little corpus."""
+    folder = tmp_path_factory.mktemp("built")
+    run_build(write_corpus(folder / "corpus"), folder / "data", "--workers", "1")
+    return folder / "data"
+
+
+def measured(part: str, data: Path, folder: Path) -> list[dict[str, Any]]:
+    """The rows of a part of benchmarks/neox_agreement.py, which runs plan, convert, launch and train as users do."""
+    program = Path(__file__).parents[2] / "benchmarks/neox_agreement.py"
+    options = ["--only", part, "--json", str(folder / "rows.json"), "--data", str(data), "--work", str(folder / "work")]
+    command = [sys.executable, str(program), "--neox-dir", str(NEOX_DIR), "--neox-python", NEOX_PYTHON, *options]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr[-4000:]
+    return list(json.loads((folder / "rows.json").read_text())[part])
+
+
+def test_neox_and_the_embedded_trainer_agree_from_the_same_weights_on_the_same_batches(
+    built: Path, tmp_path: Path
+) -> None:
+    """Multi-head and grouped-query, both RoPE bases, accumulation, tensor and data parallel, and Llemma's own mode."""
+    rows = measured("trainers", built, tmp_path)
+    assert len(rows) == 7
+    for row in rows:
+        is_fp32 = "fp32" in row["case"]
+        assert row["difference"] < (1e-4 if is_fp32 else 2e-2), row
+        assert row["largest difference, steps 2 to 21"] < (1e-3 if is_fp32 else 2e-2), row
+        assert not is_fp32 or row["last loss, NeoX"] < row["first loss, NeoX"] - 0.3, row
+
+
+def test_run_with_a_killed_rank_and_a_cut_off_checkpoint_ends_as_one_undisturbed(built: Path, tmp_path: Path) -> None:
+    for row in measured("faults", built, tmp_path):
+        assert math.isfinite(row["last loss"]) and row["last step"] == 21, row
+        assert row["largest difference"] == 0, row
+        assert row["gone on from"] == row["newest checkpoint, cut off"] - 4, row
+        assert row["ledger"].startswith("finished: 21 useful steps") and "1 fall-back, 0 skipped" in row["ledger"], row
+
+
+def test_checkpoint_cut_for_other_processes_goes_on_with_the_losses_of_an_uncut_run(
+    built: Path, tmp_path: Path
+) -> None:
+    """DeepSpeed alone refuses another data-parallel size, GPT-NeoX another tensor-parallel size."""
+    rows = measured("processes", built, tmp_path)
+    assert len(rows) == 8
+    for row in rows:
+        is_fp32 = row["precision"] == "fp32"
+        assert row["difference in step 11"] < (1e-5 if is_fp32 else 1e-2), row
+        assert row["largest difference, steps 11 to 21"] < (1e-4 if is_fp32 else 2e-2), row
+        assert row["steps and parameter groups"] == "the same", row

@@ -17,11 +17,11 @@ from build_runs import wait_until
 
 from llemma.cli import main
 from llemma.launch.attempts import fruitless_attempts, note_begin, note_end
-from llemma.launch.host import launch_holder
+from llemma.launch.host import launch_holder, only_launch
 from llemma.launch.submission import Submission, SubmittedJob
 
 LOG = (
-    "[llemma 10:00:00] 01-one: 2 nodes, 2 processes, from iteration 0\n"
+    "[llemma 10:00:00] 01-one: nodes: 2, processes: 2, from iteration 0\n"
     " samples/sec: 4.000 | iteration        1/       2 | elapsed time per iteration (ms): 9.0 | "
     "lm_loss: 5.700000E+00 | number of nan iterations:   0 |\n"
     "a bell\a and a \x1b[31mcolour\n"
@@ -46,7 +46,9 @@ def squeue(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], N
 
     def say(line: str) -> None:
         words = f"echo '{line}'" if line else "echo 'slurm_load_jobs error: Invalid job id specified' >&2; exit 1"
-        for name, text in (("squeue", words), ("sacct", "echo 'accounting storage is disabled' >&2; exit 1")):
+        silent = "echo 'accounting storage is disabled' >&2; exit 1"
+        others = {"sbatch": "echo 78", "scancel": "exit 0", "scontrol": "exit 0"}
+        for name, text in {"squeue": words, "sacct": silent, **others}.items():
             (folder / name).write_text(f"#!/bin/sh\n{text}\n")
             (folder / name).chmod(0o755)
 
@@ -151,6 +153,29 @@ def test_cancel_of_a_launch_on_this_host_ends_it(
     finally:
         process.kill()
     assert launch_holder(run) is None
+
+
+def test_launch_on_this_host_of_a_run_whose_jobs_wait_in_slurm_is_refused(
+    make_run: Callable[..., Path], squeue: Callable[[str], None], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Two trainings wrote into the same folder."""
+    run = make_run()
+    submitted(run)
+    squeue("77|PENDING|Priority||0:00")
+    assert main(["launch", str(run)]) == 2
+    assert "its jobs 77 are in Slurm's queue already" in capsys.readouterr().err
+
+
+def test_launch_on_slurm_while_another_submits_is_refused(
+    make_run: Callable[..., Path], squeue: Callable[[str], None], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Of two at the same moment neither saw the other's job, and both were submitted."""
+    run = make_run()
+    squeue("")
+    with only_launch(run):
+        assert main(["launch", str(run), "--on", "slurm"]) == 2
+    assert "it is launched already" in capsys.readouterr().err
+    assert not (run / "launch/jobs.json").exists()
 
 
 def children(pid: int) -> list[Path]:

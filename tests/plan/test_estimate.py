@@ -59,6 +59,23 @@ def test_flops_per_token_equal_a_count_of_every_matrix_product() -> None:
     assert flops.causal == flops.matrices + flops.attention_square / 2
 
 
+@pytest.mark.parametrize(
+    ("changes", "forward_passes"),
+    [
+        ({}, 3),  # a backward pass costs two
+        ({"train_impl": "kto"}, 4),  # and the frozen model one
+        ({"train_impl": "dpo"}, 8),  # for each of two answers
+        ({"train_impl": "dpo", "dpo_reference_free": True}, 6),
+    ],
+    ids=["language-modelling", "kto", "dpo", "reference-free"],
+)
+def test_flops_of_preferences_count_both_answers_and_the_frozen_model(
+    changes: dict[str, object], forward_passes: int
+) -> None:
+    plain = estimate.flops_per_token(config_of("llemma_7b"))
+    assert 3 * estimate.flops_per_token(config_of("llemma_7b", **changes)).square == forward_passes * plain.square
+
+
 def test_memory_state_of_an_unsplit_fp32_model_is_four_four_and_eight_bytes_a_parameter() -> None:
     config = config_of("demo")
     total = estimate.count_parameters(config).total

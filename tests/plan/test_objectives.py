@@ -207,3 +207,34 @@ def test_cluster_with_a_slurm_setting_that_would_break_a_batch_script_is_refused
     (tmp_path / "mine.yml").write_text(f"{text}slurm: {line if line.startswith('{') else '{' + line + '}'}\n")
     with pytest.raises(ConfigError, match=expected):
         compile_plan(Request(recipe="demo", cluster=str(tmp_path / "mine.yml")))
+
+
+def test_packing_that_isolates_documents_takes_a_kernel_that_knows_a_mask() -> None:
+    """On a cluster of flash attention the stage used to be planned with it, and the repair refused it at launch."""
+    kinds = {s.stage.name: set(s.config.attention_kinds) for s in compile_plan(Request(recipe="numinamath")).stages}
+    assert kinds == {"cot": {"global"}, "tir": {"global"}, "kto": {"flash"}}
+
+
+def test_documents_that_no_longer_fit_are_told_and_refused_where_nothing_is_left_to_learn(
+    plan_of: Callable[..., Plan], make_data: Callable[..., Path]
+) -> None:
+    """The fixture's labels begin in the middle of a document: at 100 tokens behind the cut, at 60 before it."""
+    fitting = plan_of("sft", make_data({"tasks": 6000}, document_tokens=33, name="a", beside=("labels",)))
+    assert (fitting.problems, fitting.warnings) == ([], fitting.warnings)
+    assert not any("will be cut" in warning for warning in fitting.warnings)
+    cut = make_data({"tasks": 6000}, document_tokens=60, name="b", beside=("labels",))
+    plan = plan_of("sft", cut, more="  seq_length: 40\n")
+    assert plan.problems == []
+    assert f"{cut}: 100 of 100 train documents of 'tasks' are longer than 41 tokens and will be cut" in plan.warnings
+    lost = make_data({"tasks": 6000}, document_tokens=100, name="c", beside=("labels",))
+    problems = plan_of("sft", lost, more="  seq_length: 40\n").problems
+    assert problems[0] == (
+        f"{lost}: 60 of 60 train documents of 'tasks' have nothing left to learn once they are cut to 41 tokens, which "
+        "GPT-NeoX cannot pack: make the shards for this length (--seq-length 40)"
+    )
+
+
+def test_kto_whose_answers_do_not_fill_the_sequence_is_told_what_its_beta_becomes() -> None:
+    """240,000 answers of 700 tokens in 2,048: GPT-NeoX's mean of the reward is 0.34, not 1."""
+    (warning,) = compile_plan(Request(recipe="numinamath")).warnings
+    assert "kto_beta 0.1 acts as 0.034 on a document of 700 of 2,048 tokens" in warning

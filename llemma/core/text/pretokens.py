@@ -164,6 +164,20 @@ def byte_characters() -> dict[str, int]:
     return {chr(byte): byte for byte in printable} | {chr(256 + n): byte for n, byte in enumerate(others)}
 
 
+@cache
+def _latin_1() -> dict[int, int]:
+    """Each character of byte-level text to the character of its byte, those below 256 that are none to one beyond."""
+    return dict.fromkeys(range(256), 256) | {ord(text): byte for text, byte in byte_characters().items()}
+
+
+def _bytes_of(text: str) -> bytes | None:
+    """The bytes that an entry of a byte-level vocabulary stands for; None where it is other text."""
+    try:
+        return text.translate(_latin_1()).encode("latin-1")
+    except UnicodeEncodeError:
+        return None
+
+
 def _byte_level_merges(model: dict[str, Any]) -> MergeTable | None:
     """The merges of plain byte-level BPE; None where the model has rules that the machine code lacks."""
     if model.get("type", "BPE") != "BPE" or any(
@@ -189,21 +203,17 @@ def _byte_level_merges(model: dict[str, Any]) -> MergeTable | None:
 
 def byte_level_texts(model: dict[str, Any]) -> list[str]:
     """Every entry of a byte-level vocabulary that is text, in rows, in the order of the vocabulary."""
-    alphabet = byte_characters()
-    entries = []
-    for text in model["vocab"]:
-        if all(character in alphabet for character in text):
-            entries.append(bytes(alphabet[character] for character in text).decode("utf-8", "ignore"))
+    entries = [data.decode("utf-8", "ignore") for text in model["vocab"] if (data := _bytes_of(text)) is not None]
     return ["".join(entries[start : start + 100]) for start in range(0, len(entries), 100)]
 
 
 def _whole_tokens(model: dict[str, Any], merges: MergeTable) -> list[tuple[bytes, int]]:
     """Tokens that merging does not make of their own text, but that a piece becomes all the same (ignore_merges)."""
-    alphabet = byte_characters()
-    tokens = []
-    for text, number in model["vocab"].items():
-        if len(text) <= kernels.MAX_MERGED_BYTES and all(character in alphabet for character in text):
-            tokens.append((bytes(alphabet[character] for character in text), number))
+    tokens = [
+        (token, number)
+        for text, number in model["vocab"].items()
+        if len(text) <= kernels.MAX_MERGED_BYTES and (token := _bytes_of(text)) is not None
+    ]
     data = np.frombuffer(b"".join(text for text, _ in tokens), np.uint8)
     ends = np.cumsum([len(text) for text, _ in tokens])
     wanted = np.array([number for _, number in tokens], np.int64)

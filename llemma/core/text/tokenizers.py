@@ -70,6 +70,9 @@ class Tokenizer(Protocol):
     def decode(self, ids: Sequence[int]) -> str:
         """Text of ids; control ids give nothing."""
 
+    def token_id(self, name: str) -> int | None:
+        """The id of a token by its name, control tokens too; None where there is none."""
+
 
 def load_tokenizer(path: str | Path, eod: str | int | None = None, *, native: bool = True) -> Tokenizer:
     """The tokenizer of a `.model` file, a `tokenizer.json`, or a folder that holds either (the `.model` first).
@@ -81,6 +84,23 @@ def load_tokenizer(path: str | Path, eod: str | int | None = None, *, native: bo
     if file.suffix == ".model":
         return SentencePieceTokenizer(file, eod, native=native)
     return HuggingFaceTokenizer(file, eod, native=native)
+
+
+def load_for_counting(path: str | Path) -> Tokenizer:
+    """The tokenizer of a path where no document is to be ended: any control token stands in for the one that does.
+
+    Raises InputError or DamagedFileError.
+    """
+    file = tokenizer_file(path)
+    if file.suffix == ".model":
+        model = parse_sentencepiece_model(read_bounded(file, MAX_MODEL_BYTES, "a SentencePiece model"), str(file))
+        control = [number for number, piece in enumerate(model.pieces) if piece.type == PieceType.CONTROL]
+        return SentencePieceTokenizer(file, control[0] if control else None)
+    value = _read_tokenizer_json(file)
+    vocabulary = _vocabulary(value, file)
+    unk_id = _huggingface_unk(value, vocabulary)
+    special = [number for number in _control_tokens(value, vocabulary).values() if number != unk_id]
+    return HuggingFaceTokenizer(file, special[0] if special else None)
 
 
 def tokenizer_file(path: str | Path) -> Path:
@@ -152,6 +172,10 @@ class SentencePieceTokenizer:
         text: str = self._processor.decode([int(number) for number in ids])
         return text
 
+    def token_id(self, name: str) -> int | None:
+        """The id of a piece by its name; None where there is none."""
+        return next((number for number, piece in enumerate(self.model.pieces) if piece.text == name), None)
+
     def __reduce__(self) -> tuple[Any, ...]:
         return partial(SentencePieceTokenizer, native=self._may_be_native), (self.path, self._eod)
 
@@ -191,7 +215,8 @@ class HuggingFaceTokenizer:
         self.vocab_size = max(vocabulary.values()) + 1
         self.sha256 = sha256_file(path)
         self._value = _without_control(value, control)
-        self._engine = _huggingface_engine(self._value, path)
+        # One engine serves both ways where nothing had to be taken out: a large vocabulary takes half a second to load.
+        self._engine = self._decoder if self._value == value else _huggingface_engine(self._value, path)
         self._engine.encode_special_tokens = True  # special tokens in a text are encoded as any other text
         self._engine.no_truncation()
         self._engine.no_padding()
@@ -249,6 +274,11 @@ class HuggingFaceTokenizer:
         """Text of ids; control ids give nothing."""
         text: str = self._decoder.decode([int(number) for number in ids], skip_special_tokens=True)
         return text
+
+    def token_id(self, name: str) -> int | None:
+        """The id of a token by its name, special ones too; None where there is none."""
+        number: int | None = self._decoder.token_to_id(name)
+        return number
 
     def __reduce__(self) -> tuple[Any, ...]:
         return partial(HuggingFaceTokenizer, native=self._may_be_native), (self.path, self._eod)

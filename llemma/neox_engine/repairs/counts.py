@@ -2,7 +2,8 @@
 
 GPT-NeoX counts a skipped step for fp16 alone (megatron/training.py:1380 at ea7aefd8), and looks for NaN only in a step
 that it counted as skipped (megatron/logging.py:265): in bf16 DeepSpeed leaves a step out and the log says "skipped 0,
-nan 0". Now a step is skipped if the engine says so, and every loss is looked at.
+nan 0". Where all steps since the last line were skipped, it says that their loss was 0 (megatron/logging.py:548).
+Now a step is skipped if the engine says so, every loss is looked at, and a loss that nobody has summed is not told.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ _MENDED = {
         'got_nan_key = "got nan"',
         "total_loss_dict.get(got_nan_key, 0) + int(got_nan)",
         "if not skipped_iter:",
+        "total_loss_dict[key] = 0.0",
     ),
 }
 
@@ -51,14 +53,18 @@ def counted_step(upstream: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def counted_log(upstream: Callable[..., Any]) -> Callable[..., Any]:
-    """A training_log that counts a loss which is not finite though its step was not skipped."""
+    """A training_log that counts a loss which is not finite though its step was not skipped, and tells no loss of 0."""
 
     def training_log(*args: Any, **kwargs: Any) -> Any:
         import torch
 
-        if not kwargs["skipped_iter"]:  # else upstream looks itself
+        totals = kwargs["total_loss_dict"]
+        if kwargs["skipped_iter"]:  # upstream looks for NaN itself
+            for name in kwargs["loss_dict"]:
+                if isinstance(totals.get(name), float) and totals[name] == 0:  # a sum of losses is a tensor
+                    del totals[name]
+        else:
             losses = [torch.as_tensor(value).float().sum() for value in kwargs["loss_dict"].values()]
-            totals = kwargs["total_loss_dict"]
             if losses and not bool(torch.isfinite(torch.stack(losses)).all()):
                 totals["got nan"] = totals.get("got nan", 0) + 1
         return upstream(*args, **kwargs)

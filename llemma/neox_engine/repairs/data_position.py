@@ -1,9 +1,9 @@
 """A stage's place in its data, by consumed samples.
 
 GPT-NeoX goes on at batch `iteration x accumulation` (megatron/data/data_utils.py:745 at ea7aefd8): a run that comes
-back with another batch size reads some samples twice or never. Each checkpoint now says how many samples were consumed
-and in what order they were drawn; the run goes on with the next one, passes over those in excluded.json, and refuses
-to go on where the order is another. A stage that takes up the optimizer of the stage before begins at iteration 0 of
+back with another batch size reads some samples twice or never. Each checkpoint now says which sample is next and
+in what order they are drawn; the run goes on with it, passes over those in excluded.json, and refuses to go on where
+the order is another. A stage that takes up the optimizer of the stage before begins at iteration 0 of
 its own data and schedule, where GPT-NeoX would go on counting.
 """
 
@@ -12,7 +12,7 @@ from __future__ import annotations
 from typing import Any
 
 from llemma.core.errors import WorkError
-from llemma.guard.exclusions import Exclusions
+from llemma.guard.exclusions import EXCLUSIONS_NAME, Exclusions
 from llemma.neox_engine.context import EngineContext
 from llemma.neox_engine.position import BatchNumbers, order_fingerprint
 from llemma.neox_engine.repairs import require_text
@@ -45,7 +45,7 @@ def apply(context: EngineContext) -> None:
     context.saved.keep(
         NAME,
         lambda iteration: {
-            "consumed_samples": position.samples_at(iteration),
+            "next_sample": position.next_sample(iteration),
             "batch_size": position.batch_size,
             "order": order_fingerprint(_training_set(position.data_loaders)),
         },
@@ -97,10 +97,13 @@ def training_iterator(neox_args: Any, context: EngineContext) -> Any:
     saved = None
     if neox_args.iteration and neox_args.save:
         saved = read_state(neox_args.save, neox_args.iteration, NAME)
-    samples = int(saved["consumed_samples"]) if saved else None
-    position.begin(neox_args.iteration, samples, neox_args.train_batch_size)
-    position.exclusions = Exclusions.read(state_dir) if state_dir is not None else Exclusions()
     dataset = _training_set(position.data_loaders)
+    position.num_samples = None if dataset is None else len(dataset)
+    position.exclusions = Exclusions.read(state_dir) if state_dir is not None else Exclusions()
+    samples = None
+    if saved:  # what was excluded since then no longer counts among the samples consumed
+        samples = position.exclusions.position_of(int(saved["next_sample"]), position.num_samples)
+    position.begin(neox_args.iteration, samples, neox_args.train_batch_size)
     if dataset is None:
         return None
     if saved and saved.get("order") not in (None, order_fingerprint(dataset)):
@@ -109,6 +112,8 @@ def training_iterator(neox_args: Any, context: EngineContext) -> Any:
             "another order than this run would (other data, weights, seed or sequence length, or another number of "
             "epochs): its place in the data means nothing here. Give it the data it began with, or begin a new stage"
         )
+    if not position.exclusions.position_of(len(dataset)):
+        raise WorkError(f"{state_dir}/{EXCLUSIONS_NAME}: it excludes all {len(dataset)} samples of the training set")
     world_size = mpu.get_data_parallel_world_size()
     numbers = BatchNumbers(
         num_samples=len(dataset),

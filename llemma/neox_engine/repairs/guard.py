@@ -30,7 +30,13 @@ _MENDED = {
 }
 _DEEPSPEED = {
     "runtime/engine.py": ("def _take_model_step(self, lr_kwargs", "self.optimizer.step()", "self.skipped_steps"),
-    "runtime/zero/stage_1_and_2.py": ("def scaled_global_norm(self", "self.check_overflow(", "self._update_scale("),
+    "runtime/pipe/engine.py": ("self._take_model_step(lr_kwargs)", "self.total_loss = add_to_total_loss("),
+    "runtime/zero/stage_1_and_2.py": (
+        "def scaled_global_norm(self",
+        "if self.check_grad_overflow:",
+        "self.check_overflow(",
+        "self._update_scale(",
+    ),
     "runtime/bf16_optimizer.py": ("def get_grads_for_norm(self", "def clear_hp_grads(self", "def clear_lp_grads(self"),
 }
 
@@ -53,7 +59,7 @@ def apply(context: EngineContext) -> None:
 
     place = str(context.config_path.parent / "stage.json")
     guard = EngineGuard(context, LadderPolicy.read(context.stage.get("guard") or {}, place))
-    context.saved.keep(NAME, lambda iteration: guard.ladder.state())
+    context.saved.keep(NAME, lambda iteration: guard.state())
     _wrap_setup(training, guard)
     _wrap_steps(training, guard)
     _wrap_loop(training, guard)

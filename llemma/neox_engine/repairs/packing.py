@@ -5,11 +5,12 @@ GPT-NeoX packs documents into a sequence and lets every token attend to all befo
 end-of-document token, and positions begin anew behind it. Rotary positions need no more: they only enter as
 differences. The end-of-document token is the data's own (mixture.json): NeoX's SentencePiece tokenizer takes <unk>.
 
-Kernels that know no mask (flash attention, the fused upper-triangular softmax) are refused.
+Kernels that know no such mask (flash and sparse attention, the fused upper-triangular softmax) are refused.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -46,9 +47,9 @@ def refuse_maskless_kernels(context: EngineContext) -> None:
     """Raises InputError where a kernel of this configuration would not look at the mask."""
     kinds = str(context.values.get("attention_config") or "global")
     place = f"{context.config_path}: 'packing: isolated' "
-    if "flash" in kinds:
+    if set(re.findall(r"[A-Za-z_]+", kinds)) - {"global", "all"}:
         raise InputError(
-            f"{place}needs attention_config 'global', but it says {kinds}: flash attention takes no mask. Plan the "
+            f"{place}needs attention_config 'global', but it says {kinds}: that attention takes no such mask. Plan the "
             "stage for a cluster with  attention: global  or with  packing: documents-may-cross"
         )
     if context.values.get("scaled_upper_triang_masked_softmax_fusion"):

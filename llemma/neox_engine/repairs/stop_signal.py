@@ -61,12 +61,17 @@ class StopRequest:
 
 
 def apply(context: EngineContext) -> None:
-    """Wraps the step, the question whether to save, and the loop."""
+    """Listens to signals and wraps the step, the question whether to save, and the loop."""
     require_text(NAME, context.neox_dir, _MENDED)
     from megatron import training
 
     request = StopRequest()
     request.hear()
+    obey(training, request)
+
+
+def obey(training: Any, request: StopRequest) -> None:
+    """Wraps those three in NeoX's module so that its loop ends when all have agreed to."""
     upstream_step, upstream_asked, upstream_train = training.train_step, training.is_save_iter, training.train
 
     def train_step(*args: Any, **kwargs: Any) -> Any:

@@ -44,7 +44,7 @@ class Batch:
         self._tries: dict[Job, int] = {}
         self._begun: dict[Job, list[float]] = {}
         self._failed: dict[Job, FailedTask] = {}
-        self._longest = 0.0
+        self._longest: dict[StepDirectory, float] = {}
         self._journal = journal
         self._retries = retries
         self._straggler_s = straggler_s
@@ -60,9 +60,9 @@ class Batch:
         if job not in self.left:
             return False
         self.left.remove(job)
-        begun = self._begun.pop(job, [])
-        if begun:
-            self._longest = max(self._longest, self._clock() - begun[0])
+        now = self._clock()
+        begun = self._begun.pop(job, [now])  # over before it was seen to run
+        self._longest[job[0]] = max(self._longest.get(job[0], 0.0), now - begun[0])
         self._journal.finished(job)
         return True
 
@@ -106,16 +106,23 @@ class Batch:
         return any(task.failure.is_fatal for task in self._failed.values())
 
     def straggler(self) -> Job | None:
-        """A task that is worth running a second time now: the longest running one, if that is far too long."""
-        if self.waiting or self.alone or not self._longest:
+        """A task that is worth running a second time now: one that takes far longer than others of its step."""
+        if self.waiting or self.alone:
             return None
-        limit = max(self._straggler_s, STRAGGLER_FACTOR * self._longest)
-        single = [(begun[0], self._order[job], job) for job, begun in self._begun.items() if len(begun) == 1]
-        if not single or self._clock() - min(single)[0] < limit:
+        now = self._clock()
+        late = [
+            (begun[0], self._order[job], job)
+            for job, begun in self._begun.items()
+            if len(begun) == 1 and job[0] in self._longest and now - begun[0] >= self._limit(job)
+        ]
+        if not late:
             return None
-        job = min(single)[2]
-        log.info("%s: runs for longer than %.0f s, a second copy of it is begun", job_label(*job), limit)
+        job = min(late)[2]
+        log.info("%s: runs for longer than %.0f s, a second copy of it is begun", job_label(*job), self._limit(job))
         return job
+
+    def _limit(self, job: Job) -> float:
+        return max(self._straggler_s, STRAGGLER_FACTOR * self._longest[job[0]])
 
     def finish(self) -> None:
         """Raises TasksFailedError if tasks have failed for good."""

@@ -4,8 +4,8 @@ OUT/steps/progress.json, replaced every PERIOD_S while a build runs and removed 
 
     engine, pid, host          who builds
     elapsed_s                  since the build began
-    stages    [{name, total, done, retried, failed, elapsed_s, bytes}]   those with tasks to do in this run, the last
-                               one is at work; bytes = of the inputs of done tasks that no other task of the stage reads
+    stages    [{name, total, done, retried, failed, elapsed_s, bytes, at_work}]   those with tasks to do in this run;
+                               bytes = of the inputs of done tasks that no other task of the stage reads
     running   [{label, where, for_s}]   the longest ones first, at most MAX_LISTED;   num_running
     failed    [{label, message}]        at most MAX_LISTED, of this run
     retried   [{label, message}]        likewise
@@ -47,7 +47,6 @@ class _Stage:
     total: int
     begun: float
     shared: frozenset[str]
-    bar: Progress
     ended: float | None = None
     done: int = 0
     retried: int = 0
@@ -63,6 +62,8 @@ class Journal:
         self._path = None if steps is None else steps / FILE
         self._engine = engine
         self._stages: list[_Stage] = []
+        self._at_work: dict[StepDirectory, _Stage] = {}
+        self._bar: Progress | None = None
         self._failed: list[dict[str, str]] = []
         self._retried: list[dict[str, str]] = []
         self._begun = time.monotonic()
@@ -88,65 +89,75 @@ class Journal:
                 self._write()
 
     @contextlib.contextmanager
-    def stage(self, name: str, title: str, jobs: Sequence[Job]) -> Iterator[None]:
-        """Shows the progress of these tasks while the block runs."""
-        with progress(title, total=len(jobs), unit="tasks") as bar:
-            stage = _Stage(name=name, total=len(jobs), begun=time.monotonic(), shared=_shared_paths(jobs), bar=bar)
+    def stages(self, *stages: tuple[str, str, Sequence[Job]]) -> Iterator[None]:
+        """Shows the progress of stages that run at once (name, title and tasks of each) while the block runs."""
+        title = "; ".join(title for _, title, _ in stages)
+        with progress(title, total=sum(len(jobs) for _, _, jobs in stages), unit="tasks") as self._bar:
             with self._lock:
-                self._stages.append(stage)
+                for name, _, jobs in stages:
+                    stage = _Stage(name=name, total=len(jobs), begun=time.monotonic(), shared=_shared_paths(jobs))
+                    self._stages.append(stage)
+                    self._at_work |= dict.fromkeys((directory for directory, _ in jobs), stage)
             try:
                 yield
             finally:
-                stage.ended = time.monotonic()
+                with self._lock:
+                    for stage in self._at_work.values():
+                        stage.ended = stage.ended or time.monotonic()
+                    self._at_work = {}
 
     def started(self, job: Job, where: str) -> None:
         """A task, or a second copy of it, runs now on the named worker."""
-        if self._stages:
-            with self._lock:
-                self._stages[-1].running.setdefault(job, []).append((time.monotonic(), where))
+        with self._lock:
+            if stage := self._at_work.get(job[0]):
+                stage.running.setdefault(job, []).append((time.monotonic(), where))
 
     def withdrawn(self, job: Job) -> None:
         """A task no longer runs and waits again."""
-        if self._stages:
-            with self._lock:
-                self._stages[-1].running.pop(job, None)
+        with self._lock:
+            if stage := self._at_work.get(job[0]):
+                stage.running.pop(job, None)
 
     def finished(self, job: Job) -> None:
         """A task is complete."""
-        if self._stages:
-            stage = self._stages[-1]
-            size = _own_bytes(job, stage.shared)
-            with self._lock:
-                stage.running.pop(job, None)
-                stage.done += 1
-                stage.bytes += size
-            stage.bar.advance()
+        stage = self._at_work.get(job[0])
+        if stage is None or self._bar is None:
+            return
+        size = _own_bytes(job, stage.shared)
+        with self._lock:
+            stage.running.pop(job, None)
+            stage.done += 1
+            stage.bytes += size
+            if stage.done + stage.failed == stage.total:
+                stage.ended = time.monotonic()
+        self._bar.advance()
 
     def retried(self, job: Job, failure: Failure) -> None:
         """A task failed and waits again."""
-        self._list(self._retried, job, failure)
-        if self._stages:
-            self._stages[-1].retried += 1
-            self._stages[-1].bar.note(self._note())
+        if stage := self._list(self._retried, job, failure):
+            stage.retried += 1
+            self._show_note()
 
     def failed(self, job: Job, failure: Failure) -> None:
         """A task failed for good."""
-        self._list(self._failed, job, failure)
-        if self._stages:
-            self._stages[-1].failed += 1
-            self._stages[-1].bar.note(self._note())
+        if stage := self._list(self._failed, job, failure):
+            stage.failed += 1
+            self._show_note()
 
-    def _list(self, entries: list[dict[str, str]], job: Job, failure: Failure) -> None:
+    def _list(self, entries: list[dict[str, str]], job: Job, failure: Failure) -> _Stage | None:
         with self._lock:
-            if self._stages:
-                self._stages[-1].running.pop(job, None)
+            stage = self._at_work.get(job[0])
+            if stage is not None:
+                stage.running.pop(job, None)
             entries.append({"label": job_label(*job), "message": failure.message})
             del entries[:-MAX_LISTED]
+        return stage
 
-    def _note(self) -> str:
-        stage = self._stages[-1]
-        notes = [f"{count:,} {what}" for count, what in ((stage.retried, "retried"), (stage.failed, "failed")) if count]
-        return ", ".join(notes)
+    def _show_note(self) -> None:
+        found = {id(stage): stage for stage in self._at_work.values()}.values()
+        counts = ((sum(stage.retried for stage in found), "retried"), (sum(stage.failed for stage in found), "failed"))
+        if self._bar is not None:
+            self._bar.note(", ".join(f"{count:,} {what}" for count, what in counts if count))
 
     def state(self) -> dict[str, Any]:
         """What the file holds."""
@@ -154,7 +165,7 @@ class Journal:
         with self._lock:
             running: list[dict[str, Any]] = [
                 {"label": job_label(*job), "where": where, "for_s": round(now - begun, 1)}
-                for stage in self._stages[-1:]
+                for stage in self._stages
                 for job, copies in stage.running.items()
                 for begun, where in copies
             ]
@@ -172,6 +183,7 @@ class Journal:
                         "failed": stage.failed,
                         "elapsed_s": round((stage.ended or now) - stage.begun, 1),
                         "bytes": stage.bytes,
+                        "at_work": stage.ended is None,
                     }
                     for stage in self._stages
                 ],

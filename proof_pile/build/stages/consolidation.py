@@ -48,4 +48,4 @@ def _check_consolidation(build: Build) -> None:
         raise InputError("\n".join(problems))
 
 
-STAGES = (Stage(name="consolidate", title="remove and split", plan=_plan_consolidation, check=_check_consolidation),)
+CONSOLIDATE = Stage(name="consolidate", title="remove and split", plan=_plan_consolidation, check=_check_consolidation)

@@ -145,8 +145,6 @@ def describe_contamination(build: Build) -> dict[str, str]:
     }
 
 
-STAGES = (
-    Stage(name="benchmark-index", title="index benchmark texts", plan=_plan_benchmarks),
-    Stage(name="contamination", title="mark contamination", plan=_plan_contamination),
-    Stage(name="contamination-report", title="report contamination", plan=_plan_report),
-)
+INDEX_BENCHMARKS = Stage(name="benchmark-index", title="index benchmark texts", plan=_plan_benchmarks)
+MARK_CONTAMINATION = Stage(name="contamination", title="mark contamination", plan=_plan_contamination)
+REPORT_CONTAMINATION = Stage(name="contamination-report", title="report contamination", plan=_plan_report)

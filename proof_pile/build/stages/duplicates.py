@@ -14,7 +14,7 @@ from llemma.core.errors import InputError
 from llemma.core.steps import InputFile, Task, TaskRecord
 from proof_pile.build.pipeline import Build, DocumentsFile, Stage, StepTasks, inputs_of, make_step
 
-GROUP_FILES = 64  # chosen by us: about so many files a group, and more where there would be over MANY_GROUPS groups
+GROUP_FILES = 8  # chosen by us: about so many files a group, and more where there would be over MANY_GROUPS groups
 MANY_GROUPS = 256
 
 
@@ -266,16 +266,18 @@ def _plan_marks(build: Build) -> Sequence[StepTasks]:
     return [(make_step("duplicate-marks", "proof_pile.dedup.marks"), tasks)]
 
 
-STAGES = (
-    Stage(name="fingerprints", title="hash words and contents", plan=_plan_fingerprints),
-    Stage(name="fingerprint-groups", title="join fingerprints of many files", plan=_plan_runs),
-    Stage(name="fingerprint-catalogue", title="list all groups, find documents of one name", plan=_plan_catalogue),
-    Stage(name="duplicate-candidates", title="find copies and near-copies", plan=_plan_candidates),
-    Stage(name="doubtful-documents", title="list near-copies to be counted", plan=_plan_doubts),
-    Stage(name="shingles", title="read them again", plan=_plan_shingles),
-    Stage(name="duplicate-clusters", title="count, cluster, choose which stays", plan=_plan_clusters),
-    Stage(name="duplicate-marks", title="mark what goes", plan=_plan_marks),
+FINGERPRINTS = Stage(name="fingerprints", title="hash words and contents", plan=_plan_fingerprints)
+FINGERPRINT_GROUPS = Stage(name="fingerprint-groups", title="join fingerprints of many files", plan=_plan_runs)
+CATALOGUE = Stage(
+    name="fingerprint-catalogue", title="list all groups, find documents of one name", plan=_plan_catalogue
 )
+CANDIDATES = Stage(name="duplicate-candidates", title="find copies and near-copies", plan=_plan_candidates)
+DOUBTS = Stage(name="doubtful-documents", title="list near-copies to be counted", plan=_plan_doubts)
+SHINGLES = Stage(name="shingles", title="read near-copies again", plan=_plan_shingles)
+CLUSTERS = Stage(name="duplicate-clusters", title="count, cluster, choose which stays", plan=_plan_clusters)
+MARKS = Stage(name="duplicate-marks", title="mark what goes", plan=_plan_marks)
+STAGES = (FINGERPRINTS, FINGERPRINT_GROUPS, CATALOGUE, CANDIDATES, DOUBTS, SHINGLES, CLUSTERS, MARKS)
+"""From documents to marks, in their order."""
 
 
 # ---------------------------------------------------------------- for later builds
@@ -310,7 +312,9 @@ def _plan_published(build: Build) -> Sequence[StepTasks]:
     return [(step, tasks)]
 
 
-PUBLISHED_STAGES = (Stage(name="published-fingerprints", title="fingerprints for later builds", plan=_plan_published),)
+PUBLISHED_FINGERPRINTS = Stage(
+    name="published-fingerprints", title="fingerprints for later builds", plan=_plan_published
+)
 
 
 def publish_fingerprints(build: Build) -> None:

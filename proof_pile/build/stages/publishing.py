@@ -29,4 +29,4 @@ def _plan_describing(build: Build) -> Sequence[StepTasks]:
     return [(step, tasks)]
 
 
-STAGES = (Stage(name="describe", title="tally, sample and publish texts", plan=_plan_describing),)
+DESCRIBE = Stage(name="describe", title="tally, sample and publish texts", plan=_plan_describing)

@@ -36,4 +36,4 @@ def _check_reading(build: Build) -> None:
         raise InputError("\n".join(problems))
 
 
-STAGES = (Stage(name="read", title="read and filter", plan=_plan_reading, check=_check_reading),)
+READ = Stage(name="read", title="read and filter", plan=_plan_reading, check=_check_reading)

@@ -55,8 +55,6 @@ def _plan_merging(build: Build) -> Sequence[StepTasks]:
     return [(step, merge_tasks(build.flat("tokenize")))]
 
 
-STAGES = (
-    Stage(name="tokenizer", title="train the tokenizer", plan=_plan_tokenizer),
-    Stage(name="tokenize", title="tokenize", plan=_plan_tokenizing),
-    Stage(name="merge", title="merge shards", plan=_plan_merging),
-)
+TOKENIZER = Stage(name="tokenizer", title="train the tokenizer", plan=_plan_tokenizer)
+TOKENIZE = Stage(name="tokenize", title="tokenize", plan=_plan_tokenizing)
+MERGE = Stage(name="merge", title="merge shards", plan=_plan_merging)

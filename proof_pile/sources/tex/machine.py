@@ -72,7 +72,7 @@ from proof_pile.sources.tex.groups import (
     skip_space,
     word_end_of,
 )
-from proof_pile.sources.tex.native import native
+from proof_pile.sources.tex.native import WIDTH, native, plain_copy
 from proof_pile.sources.tex.surface import find_environment_end, verbatim_end
 
 MAX_DEPTH = 100  # macros within macros; chosen by us, papers seldom pass ten
@@ -102,14 +102,18 @@ _ENV_FRONT = names.ENV_FRONT
 _OFFSET_ENV = np.uint64(names.FNV_ENVIRONMENT)
 
 
+_SPECIAL = b"\\{}$^_\n"  # all that _byte_classes tells from other bytes
+
+
 def _byte_classes() -> np.ndarray:
     classes = np.zeros(256, np.uint8)
-    for number, characters in enumerate(("\\", "{", "}", "$", "^_", "\n"), start=1):
-        classes[[ord(c) for c in characters]] = number
+    for number, characters in enumerate((b"\\", b"{", b"}", b"$", b"^_", b"\n"), start=1):
+        classes[list(characters)] = number
     return classes
 
 
 CLASSES = _byte_classes()
+_copy_plain = plain_copy(_SPECIAL)
 # What stands between the backslash and the name of a call that is taken back.
 _WORD_NONE, _WORD_BEGIN, _WORD_END = (np.frombuffer(word, np.uint8) for word in (b"", b"begin{", b"end{"))
 
@@ -157,17 +161,8 @@ def run(mem, start, end, out, o, classes, keys, values, macros, state, frames, g
     word_end = -1
     everywhere = False
     floor = o  # blanks before it are not taken back
-    root_q, root_end, root_out, root_fp, root_row, root_marks, root_depth, root_math, root_arena = (
-        0,
-        0,
-        0,
-        0,
-        -1,
-        0,
-        0,
-        0,
-        0,
-    )
+    root_q = root_end = root_out = root_fp = root_marks = root_depth = root_math = root_arena = 0
+    root_row = -1
     root_expansions, root_grown, end_before = 0, 0, 0
     root_word = _WORD_NONE
     in_package = state[IN_PACKAGE] == 1
@@ -204,15 +199,16 @@ def run(mem, start, end, out, o, classes, keys, values, macros, state, frames, g
                 o += 1
                 p += 1
                 continue
-            while True:
-                out[o] = byte
+            while p + WIDTH <= end:
+                count = _copy_plain(mem, p, out, o)
+                p += count
+                o += count
+                if count < WIDTH:
+                    break
+            while p < end and classes[mem[p]] == 0:
+                out[o] = mem[p]
                 o += 1
                 p += 1
-                if p >= end:
-                    break
-                byte = mem[p]
-                if classes[byte] != 0:
-                    break
             continue
         if kind == 6:
             while o > floor and (out[o - 1] == 32 or out[o - 1] == 9) and (o < 2 or out[o - 2] != 92):

@@ -7,9 +7,14 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+import numba
+from numba.extending import intrinsic
+
 from proof_pile import words
 
-_FILES = ("names", "surface", "groups", "definitions", "calls", "machine")
+WIDTH = 16  # bytes that are looked at together: a register of every processor that Numba knows
+
+_FILES = ("native", "names", "surface", "groups", "definitions", "calls", "machine")
 
 
 @cache
@@ -32,3 +37,57 @@ def native(function: Any) -> Any:
     if file is not None and hasattr(file, "_source_stamp"):
         file._source_stamp = _stamp()
     return compiled
+
+
+def _plain_bits(builder: Any, array: Any, place: Any, special: bytes, below: int) -> tuple[Any, Any]:
+    """The WIDTH bytes of an array from a place on, and the number of them that stand before the first special one."""
+    from llvmlite import ir
+
+    vector = ir.VectorType(ir.IntType(8), WIDTH)
+    pointer = builder.bitcast(builder.gep(array, [place]), vector.as_pointer())
+    loaded = builder.load(pointer)
+    loaded.align = 1
+    is_special = builder.icmp_unsigned("<", loaded, ir.Constant(vector, [below] * WIDTH))
+    for byte in special:
+        is_special = builder.or_(is_special, builder.icmp_unsigned("==", loaded, ir.Constant(vector, [byte] * WIDTH)))
+    bits = builder.zext(builder.bitcast(is_special, ir.IntType(WIDTH)), ir.IntType(64))
+    bits = builder.or_(bits, ir.Constant(ir.IntType(64), 1 << WIDTH))
+    return loaded, builder.cttz(bits, ir.Constant(ir.IntType(1), 0))
+
+
+def plain_width(special: bytes, *, below: int = 0) -> Any:
+    """A native function (array, place): how many of the WIDTH bytes from there on stand before the first special one.
+
+    Special are the bytes of `special` and all below `below`.  The array must hold WIDTH bytes from the place on.
+    """
+
+    @intrinsic
+    def width(context, array, place):  # type: ignore[no-untyped-def]
+        def code(context, builder, signature, arguments):  # type: ignore[no-untyped-def]
+            data = context.make_array(signature.args[0])(context, builder, arguments[0]).data
+            return _plain_bits(builder, data, arguments[1], special, below)[1]
+
+        return numba.types.int64(array, numba.types.int64), code
+
+    return width
+
+
+def plain_copy(special: bytes, *, below: int = 0) -> Any:
+    """A native function (array, place, other array, place there): as `plain_width`, and copies all WIDTH bytes.
+
+    What it writes behind the plain ones means nothing: the caller goes on writing there.
+    """
+
+    @intrinsic
+    def copy(context, array, place, out, out_place):  # type: ignore[no-untyped-def]
+        def code(context, builder, signature, arguments):  # type: ignore[no-untyped-def]
+            data = context.make_array(signature.args[0])(context, builder, arguments[0]).data
+            target = context.make_array(signature.args[2])(context, builder, arguments[2]).data
+            loaded, width = _plain_bits(builder, data, arguments[1], special, below)
+            pointer = builder.bitcast(builder.gep(target, [arguments[3]]), loaded.type.as_pointer())
+            builder.store(loaded, pointer).align = 1
+            return width
+
+        return numba.types.int64(array, numba.types.int64, out, numba.types.int64), code
+
+    return copy

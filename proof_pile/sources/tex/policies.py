@@ -190,7 +190,9 @@ def _cuts(groups: Groups, marks: list[list[int]], limit: int, config: TexConfig)
         if start < position or code < 0 or len(cuts) > _MAX_CUTS:
             continue
         after, instead = -1, b""
-        if code in (names.ENV_BIBLIOGRAPHY, names.ENV_DRAWING, names.ENV_FRONT):
+        if code == names.SECTION:
+            after = _section_cut(groups, marks, number, stop, following.get(number, limit), config)
+        elif code in (names.ENV_BIBLIOGRAPHY, names.ENV_DRAWING, names.ENV_FRONT):
             wanted = {names.ENV_BIBLIOGRAPHY: drop_references, names.ENV_FRONT: config.front != "keep"}
             if not wanted.get(code, config.drawings != "keep") or num_unclosed > 50:
                 continue
@@ -221,8 +223,6 @@ def _cuts(groups: Groups, marks: list[list[int]], limit: int, config: TexConfig)
             break
         elif code == names.BOXMARK and config.drawings == "drop":
             after = _arguments_end(groups, stop, 1)
-        elif code == names.SECTION:
-            after = _section_cut(groups, marks, number, stop, following.get(number, limit), config)
         if after > start:
             cuts.append((start, min(after, limit), instead))
             position = after

@@ -20,7 +20,7 @@ import numpy as np
 
 from proof_pile.sources.tex import names
 from proof_pile.sources.tex.groups import FNV, FNV_ENV, PRIME, ends_in_word, is_letter, lookup
-from proof_pile.sources.tex.native import native
+from proof_pile.sources.tex.native import WIDTH, native, plain_copy, plain_width
 
 MAX_MARKS = 20_000  # chosen by us: files that a file reads in, and the few other things that are marked
 MAX_NAME_BYTES = 300
@@ -40,6 +40,10 @@ _C_ENV_VERBATIM, _C_ENV_COMMENT, _C_ENV_DOCUMENT = names.ENV_VERBATIM, names.ENV
 _C_IFMMODE, _C_IFTRUE, _C_IFFALSE, _C_BIBLIOGRAPHY = names.IFMMODE, names.IFTRUE, names.IFFALSE, names.BIBLIOGRAPHY
 _C_VERBATIM_DEFINER = names.VERBATIM_DEFINER
 _MAX_NAME, _MAX_OPEN, _MAX_BROKEN = MAX_NAME_BYTES, MAX_OPEN_VERBATIM, MAX_BROKEN
+
+
+_copy_plain = plain_copy(b"\\%\x7f", below=32)
+_until_line_end = plain_width(b"\r\n")
 
 
 @cache
@@ -73,6 +77,11 @@ def _pairs() -> np.ndarray:
 
 @native
 def _line_end(data, position, end):  # type: ignore[no-untyped-def]
+    while position + WIDTH <= end:
+        count = _until_line_end(data, position)
+        position += count
+        if count < WIDTH:
+            return position
     while position < end and data[position] != 10 and data[position] != 13:
         position += 1
     return position
@@ -231,13 +240,24 @@ def _clean(data, at_letter, classes, pairs, keys, values, out, marks, found):  #
     num_broken = 0
     num_conditions = 0
     found[2] = -1
+    wide = True  # no character beyond those that _copy_plain knows is special
+    for index in range(256):
+        if classes[index] == 5:
+            wide = False
     while p < size:
         byte = data[p]
         kind = classes[byte]
         if kind == 0:
-            out[o] = byte
-            o += 1
-            p += 1
+            while wide and p + WIDTH <= size:
+                count = _copy_plain(data, p, out, o)
+                p += count
+                o += count
+                if count < WIDTH:
+                    break
+            while p < size and classes[data[p]] == 0:
+                out[o] = data[p]
+                o += 1
+                p += 1
             continue
         if kind == 3:
             if byte == 12:

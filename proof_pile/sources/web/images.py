@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from urllib.parse import unquote
 
 from proof_pile.sources.web.equations import clean_tex, unwrap_displaystyle
@@ -10,10 +11,9 @@ from proof_pile.sources.web.equations import clean_tex, unwrap_displaystyle
 MAX_CHARS = 5000  # chosen by us
 
 # Addresses of programs that draw formulas, in small letters.
-_SERVICES = ("/latex.php?", "/math/render/", "/tex?", "render.githubusercontent.com/render/math?",
-             "latex.artofproblemsolving.com", "texify")  # fmt: skip
 _PROGRAM = re.compile(
-    r"/(?:(?:latex|tex|mathtex|mimetex|mathrender|texrender|formula|eqn|latexrender)\.(?:php|cgi|pl|ashx|aspx|do)[?/]"
+    r"/latex\.php\?|/math/render/|/tex\?|render\.githubusercontent\.com/render/math\?|latex\.artofproblemsolving\.com|texify"
+    r"|/(?:(?:latex|tex|mathtex|mimetex|mathrender|texrender|formula|eqn|latexrender)\.(?:php|cgi|pl|ashx|aspx|do)[?/]"
     r"|chart\.(?:apis\.)?google[a-z]*\.com/chart\?)"
 )
 _CODECOGS = re.compile(r"codecogs\.com/\w[^?]*\?")
@@ -47,7 +47,7 @@ def image_formula(given: dict[str, str]) -> tuple[str, bool] | None:
     if delimited.startswith(r"\begin{"):
         return (delimited, True)
     by_address = _is_formula_address(source)
-    by_class = _TEX_CLASS.search(names) is not None
+    by_class, is_display = _judged_class(names)
     if not by_address and not by_class:
         if _TEX.search(delimited) and not re.search(r"[A-Za-z]{4,} [a-z]{3,} [a-z]{3,}", delimited):
             return (_tidy(delimited), False)
@@ -57,12 +57,18 @@ def image_formula(given: dict[str, str]) -> tuple[str, bool] | None:
         tex = _tidy(_address_tex(source)) or tex
     if not tex or (not by_address and not _TEX.search(tex) and re.search(r"[A-Za-z]{4,} [A-Za-z]{3,}", tex)):
         return None
-    return tex, _DISPLAY_CLASS.search(names) is not None
+    return tex, is_display
+
+
+@lru_cache(maxsize=1000)
+def _judged_class(names: str) -> tuple[bool, bool]:
+    """Whether the class of a picture is one of formulas, and of displayed ones; a page has few classes."""
+    return _TEX_CLASS.search(names) is not None, _DISPLAY_CLASS.search(names) is not None
 
 
 def _is_formula_address(source: str) -> bool:
     lowered = source.lower()
-    if any(word in lowered for word in _SERVICES) or _PROGRAM.search("/" + lowered):
+    if _PROGRAM.search("/" + lowered):
         return True
     return "codecogs" in lowered and _CODECOGS.search(lowered) is not None
 

@@ -20,6 +20,7 @@ _RAW = re.compile(
     r"((?i:!--|script|style|svg|select|title|textarea|template|math|(?:m|mml|mathml):math|"
     r"noscript|iframe|object|pre|xmp|noembed|noframes))(?=[\s>/]|(?<=-))"
 )
+_SVG_TAG = re.compile(r"<(/?)svg(?=[\s>/])[^>]*?(/?)>", re.IGNORECASE)
 _CONTROL = re.compile(r"[\x00-\x08\x0b\x0e-\x1f\x7f]")
 _SCRIPT_TYPE = re.compile(r"""\btype\s*=\s*["']?\s*(math/[a-z]+[^"'>]*)""", re.IGNORECASE)
 
@@ -75,6 +76,7 @@ def lift_raw_elements(markup: str, lifted: Lifted, math_of: MathOf, script_math:
     scripts: list[str] = []
     title = ""
     has_math_scripts = False
+    may_nest = True
     position = search_from = 0
     missing: set[str] = set()
     search = _RAW.search
@@ -90,6 +92,10 @@ def lift_raw_elements(markup: str, lifted: Lifted, math_of: MathOf, script_math:
             inner_end, after = end, end + 3
         else:
             inner_end, after = _end_tag(markup, written, name, after_name)
+            if name == "svg" and may_nest and markup.find("<svg", after_name, inner_end) >= 0:
+                whole = _svg_end(markup, after_name)
+                may_nest = whole is not None  # in vain once a page only: it walked to the page's end
+                inner_end, after = whole or (inner_end, after)
         if inner_end < 0:
             missing.add(name)
             if name in ("script", "style"):
@@ -146,3 +152,16 @@ def _end_tag(markup: str, written: str, name: str, position: int) -> tuple[int, 
         return -1, -1
     end = markup.find(">", start)
     return start, end + 1 if end >= 0 else len(markup)
+
+
+def _svg_end(markup: str, position: int) -> tuple[int, int] | None:
+    """Where the end tag of a drawing that holds others, as a page's store of icons, begins and ends; None without."""
+    depth = 1
+    for match in _SVG_TAG.finditer(markup, position):
+        if match[1]:
+            depth -= 1
+            if depth == 0:
+                return match.span()
+        elif not match[2]:
+            depth += 1
+    return None

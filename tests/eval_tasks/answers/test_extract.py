@@ -123,3 +123,25 @@ def test_extract_of_a_long_repetition_takes_little_time(style: str, piece: str) 
     started = time.process_time()
     extract(piece * (400_000 // len(piece)), style)
     assert time.process_time() - started < 1.0
+
+
+@pytest.mark.parametrize(
+    ("completion", "answer"),
+    [
+        (r"\boxed{(2, 2)} \quad \text{and} \quad \boxed{(6, 2)}", "(2, 2), (6, 2)"),
+        (r"$y_1 = \boxed{2x}$ and $y_2 = \boxed{3x}$", "2x, 3x"),
+        (r"We need \boxed{1} papers and \boxed{2} bins", "1, 2"),
+        (r"\boxed{\frac12} = \boxed{0.5}", "0.5"),
+        (r"First \boxed{1}. Then we add two and get \boxed{3}", "3"),
+        (r"\frac{1}{12}", r"\frac{1}{12}"),
+        ("10, 4, -2", "10, 4, -2"),
+        ("$1$ and $2$ and $3$", "$1$ and $2$ and $3$"),
+        ("1 000", "1 000"),
+        (".4", ".4"),
+        ("not 10 but 15", "15"),
+        ("The probability that Alice wins is 2/3.", "2/3"),
+        ("The largest $n$ is 34.", "34"),
+    ],
+)
+def test_extract_takes_an_answer_whole_and_all_boxes_of_one_sentence(completion: str, answer: str) -> None:
+    assert extract(completion) == answer

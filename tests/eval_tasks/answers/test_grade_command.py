@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import json
+import multiprocessing
+import os
+import signal
 from pathlib import Path
 
 import pytest
 
+from eval_tasks.answers.grade_command import judged_pieces
 from eval_tasks.cli import main
 
 
@@ -104,3 +108,18 @@ def test_grade_takes_options_and_policies(tmp_path: Path) -> None:
     assert _read(out)[0]["outcome"] == "DIFFERENT"
     main(["grade", str(source), "--out", str(out), "--policy", "lenient"])
     assert _read(out)[0]["outcome"] == "EQUAL"
+
+
+def test_grade_with_a_killed_worker_loses_no_line_and_doubles_none(tmp_path: Path) -> None:
+    """Once a worker that was killed while it wrote a result left the run waiting for ever."""
+    rows = [{"gold": str(number), "prediction": str(number + number % 3)} for number in range(5_000)]
+    source = _write(tmp_path / "pairs.jsonl", rows)
+    settings = {"gold": "gold", "prediction": None, "extract": None, "policy": "standard", "options": {}}
+    judged: list[dict[str, object]] = []
+    for place, (piece, bad) in enumerate(judged_pieces(source, settings, workers=2)):
+        assert not bad
+        judged += piece
+        if place in (1, 4):
+            os.kill(multiprocessing.active_children()[0].pid or 0, signal.SIGKILL)
+    assert [row["line"] for row in judged] == list(range(1, 5_001))
+    assert all((row["outcome"] == "EQUAL") == (number % 3 == 0) for number, row in enumerate(judged))

@@ -73,11 +73,15 @@ judge("\\\\sum_{k=1}^{\\\\infty} 2^{-k}", "1")  # starts the worker, whose start
 attacks = json.load(open(sys.argv[1]))
 for name, (gold, prediction) in attacks.items():
     for a, b in ((gold, prediction), (prediction, gold)):
-        started = time.perf_counter()
-        judged = judge(a, b)
-        judge(a, b, "hendrycks")
-        extract(b)
-        seconds = time.perf_counter() - started
+        seconds = 60.0
+        for _ in range(3):  # other programs on the machine may make one try slow, not three
+            started = time.perf_counter()
+            judged = judge(a, b)
+            judge(a, b, "hendrycks")
+            extract(b)
+            seconds = min(seconds, time.perf_counter() - started)
+            if seconds < 0.5:
+                break
         # Not ru_maxrss: Linux hands a parent's peak on through fork and exec.
         memory = int(open("/proc/self/status").read().split("VmHWM:")[1].split()[0]) // 1024
         print(json.dumps([name, judged.outcome, judged.reason, seconds, memory]))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from fractions import Fraction
 from itertools import pairwise
+from math import prod
 
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -110,6 +111,32 @@ def test_union_of_intervals_holds_the_same_points_as_its_parts(
 def _holds(part: tuple[Fraction, Fraction, str, str], point: Fraction) -> bool:
     a, b, left, right = part
     return a < point < b or (point == a and left == "[") or (point == b and right == "]")
+
+
+@QUICK
+@given(
+    st.lists(st.integers(-9, 9), min_size=1, max_size=4), st.integers(0, 2), st.sampled_from(("<", ">", r"\le", r"\ge"))
+)
+def test_inequality_with_known_roots_and_poles_holds_where_the_sign_does(
+    numbers: list[int], num_poles: int, operator: str
+) -> None:
+    """Against the sign at every root and between any two, the slow way."""
+    poles = numbers[:num_poles]
+    roots = [number for number in numbers if number not in poles]
+    ends = sorted(set(numbers))
+    cells = [(rf"(-\infty, {ends[0]})", Fraction(ends[0] - 1)), (rf"({ends[-1]}, \infty)", Fraction(ends[-1] + 1))]
+    cells += [(rf"\{{{end}\}}", Fraction(end)) for end in ends]
+    cells += [(f"({low}, {high})", Fraction(low + high, 2)) for low, high in pairwise(ends)]
+    holds: dict[bool, list[str]] = {True: [], False: []}
+    for text, probe in cells:
+        above, below = prod(probe - root for root in roots), prod(probe - pole for pole in poles)
+        signs = {"<": (-1,), ">": (1,), r"\le": (-1, 0), r"\ge": (0, 1)}[operator]
+        holds[below != 0 and (above * below > 0) - (above * below < 0) in signs].append(text)
+    factors = ["".join(f"(x - ({number}))" for number in part) or "1" for part in (roots, poles)]
+    inequality = rf"\frac{{{factors[0]}}}{{{factors[1]}}} + 0x {operator} 0"
+    where, elsewhere = (r" \cup ".join(holds[key]) or r"\emptyset" for key in (True, False))
+    assert judge(inequality, where).is_equal
+    assert not judge(inequality, elsewhere).is_equal
 
 
 PIECES = st.sampled_from(

@@ -83,7 +83,7 @@ sources:
   - name: beta
     inputs: [{kind: jsonl, path: beta}]
     filters: [{kind: size, min_bytes: 10}]
-deduplicate: {near: {partitions: 2}}
+deduplicate: {near: {}}
 decontaminate: {benchmarks: [benchmark.jsonl]}
 split: {validation: 0.1, test: 0.1}
 tokenizer: {train: {vocab_size: 400, max_bytes: 100000}}

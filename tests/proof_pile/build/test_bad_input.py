@@ -8,6 +8,7 @@ import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import pyarrow.parquet as pq
 import pytest
 import zstandard
 from little_corpus import sentences
@@ -168,7 +169,12 @@ def test_full_disk_is_one_plain_message_and_the_build_goes_on_when_there_is_room
 
 
 @pytest.mark.parametrize(
-    ("line", "fault"), [(b"{bad", "Invalid JSON"), (b"\xff\xfe", "Invalid JSON"), (b'{"benchmark": 1}', "benchmark")]
+    ("line", "fault"),
+    [
+        (b"{bad", "this line is not valid JSON"),
+        (b"\xff\xfe", "this line is not valid JSON"),
+        (b'{"benchmark": 1}', "benchmark"),
+    ],
 )
 def test_wrong_benchmark_file_is_refused_with_its_line_before_anything_is_made(
     recipe: Path, attempt: Callable[..., tuple[int, str]], line: bytes, fault: str
@@ -183,17 +189,14 @@ def test_wrong_benchmark_file_is_refused_with_its_line_before_anything_is_made(
     assert not (recipe.parent.parent / "out").exists()
 
 
-def test_name_that_stands_for_two_documents_is_refused_after_reading(
+def test_name_that_stands_for_two_documents_keeps_the_longer_one(
     recipe: Path, attempt: Callable[..., tuple[int, str]]
 ) -> None:
     """Two trees with a README.md each, in one source: the build ran to its end and failed in its own verification."""
     first = next((recipe.parent / "alpha").iterdir())
-    record = json.dumps({"name": "twice", "text": sentences(4_711, 120)}) + "\n"
-    other = json.dumps({"name": "twice", "text": sentences(4_712, 120)}) + "\n"
-    kept = first.read_bytes()
-    first.write_bytes(kept + (record + other).encode())
-    code, errors = attempt()
-    assert code == 2
-    assert "source 'alpha': 1 names stand for several documents each ('twice')" in errors
-    first.write_bytes(kept + (record + record).encode())
-    assert attempt()[0] == 0  # the same document twice is an exact copy, and goes
+    texts = sentences(4_711, 120), sentences(4_712, 150)
+    lines = "".join(json.dumps({"name": "twice", "text": text}) + "\n" for text in (*texts, texts[1]))
+    first.write_bytes(first.read_bytes() + lines.encode())
+    assert attempt()[0] == 0
+    removed = pq.read_table(recipe.parent.parent / "out/removed.parquet").to_pylist()
+    assert sorted(row["reason"] for row in removed if row["name"] == "twice") == ["exact-duplicate", "same-name"]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
 import shutil
@@ -17,6 +16,7 @@ from llemma.core.files import sha256_file
 from llemma.core.indexed import IndexedReader
 from llemma.core.schemas import Mixture
 from proof_pile.build.cli import main
+from proof_pile.build.lock import build_lock
 from proof_pile.consolidate import split_of
 from proof_pile.documents import document_id
 from proof_pile.manifest import Manifest
@@ -136,7 +136,8 @@ def test_added_input_file_does_again_only_what_depends_on_it(little_build: Path)
         assert new.count(step) == new.count("read-beta") <= 2
     assert "read-alpha" not in new
     # ... and what looks at all documents together is done again, in as many tasks as before.
-    assert (new.count("exact-duplicates"), new.count("near-duplicates"), new.count("duplicate-marks")) == (2, 2, 1)
+    whole = ("fingerprint-catalogue", "duplicate-candidates", "duplicate-clusters")
+    assert [new.count(step) for step in whole] == [1, 1, 1]
     names = pq.read_table(little_build / "out/data/beta/train.documents.parquet").column("name").to_pylist()
     names += pq.read_table(little_build / "out/data/beta/validation.documents.parquet").column("name").to_pylist()
     names += pq.read_table(little_build / "out/data/beta/test.documents.parquet").column("name").to_pylist()
@@ -147,11 +148,11 @@ def test_added_input_file_does_again_only_what_depends_on_it(little_build: Path)
 def test_changed_parameter_makes_new_steps_from_there_on(little_build: Path) -> None:
     recipe = little_build / "corpus/recipe.yml"
     before = set(task_records(little_build / "out"))
-    recipe.write_text(recipe.read_text().replace("{near: {partitions: 2}}", "{near: {partitions: 2, threshold: 0.95}}"))
+    recipe.write_text(recipe.read_text().replace("{near: {}}", "{near: {threshold: 0.95}}"))
     assert build(little_build) == 0
     new = set(step_names(set(task_records(little_build / "out")) - before))
-    assert {"near-duplicates", "consolidate", "tokenizer"} <= new
-    assert not {"read-alpha", "read-beta", "fingerprints", "exact-duplicates", "contamination"} & new
+    assert {"duplicate-clusters", "consolidate", "tokenizer"} <= new
+    assert not {"read-alpha", "read-beta", "contamination"} & new
     removed = pq.read_table(little_build / "out/removed.parquet").column("name").to_pylist()
     assert "near-alpha-105" not in removed
 
@@ -167,13 +168,23 @@ def test_source_taken_out_of_the_recipe_leaves_the_output(little_build: Path) ->
 
 
 def test_build_without_deduplication_and_benchmarks_keeps_the_planted_documents(recipe: Path) -> None:
-    text = recipe.read_text().replace("deduplicate: {near: {partitions: 2}}", "deduplicate: {exact: false, near: null}")
+    text = recipe.read_text().replace("deduplicate: {near: {}}", "deduplicate: {exact: false, near: null}")
     recipe.write_text(text.replace("decontaminate: {benchmarks: [benchmark.jsonl]}\n", ""))
     root = recipe.parent.parent
     assert build(root) == 0
     manifest = Manifest.read(root / "out")
     assert manifest.sources["beta"].kept == 64
     assert any("no benchmark texts were given" in warning for warning in manifest.warnings)
+
+
+def test_corpus_without_validation_documents_is_built_and_only_the_neox_overlay_is_missing(recipe: Path) -> None:
+    """A source of twenty pages with the default split ended in an error after all its work was done."""
+    root = recipe.parent.parent
+    recipe.write_text(recipe.read_text().replace("{validation: 0.1, test: 0.1}", "{validation: 0, test: 0}"))
+    assert build(root) == 0
+    assert main(["verify", "--out", str(root / "out")]) == 0
+    assert not (root / "out/neox/little_data.yml").exists()
+    assert any("no overlay for NeoX was written" in warning for warning in Manifest.read(root / "out").warnings)
 
 
 def test_given_tokenizer_is_used_and_published(little_build: Path) -> None:
@@ -213,9 +224,7 @@ def test_leftovers_of_a_killed_build_are_removed(little_build: Path) -> None:
 
 
 def test_second_build_in_the_same_folder_is_refused(little_build: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    lock = little_build / "out/steps/.lock"
-    with open(lock) as handle:
-        fcntl.flock(handle, fcntl.LOCK_EX)
+    with build_lock(little_build / "out/steps"):
         assert build(little_build) == 1
         assert f"another build is at work here (process {os.getpid()} on " in capsys.readouterr().err
         assert main(["status", "--out", str(little_build / "out")]) == 0
@@ -235,7 +244,9 @@ def test_plan_shows_what_is_complete_and_touches_nothing(
     before = {path: path.stat().st_mtime_ns for path in little_build.rglob("*")}
     assert main(["plan", *order, str(little_build / "out")]) == 0
     lines = {line.split()[0]: line for line in capsys.readouterr().out.splitlines() if line.strip()}
-    assert all(lines[step].rstrip().endswith(" complete") for step in ("read", "near-duplicates", "tokenize", "merge"))
+    assert all(
+        lines[step].rstrip().endswith(" complete") for step in ("read", "duplicate-clusters", "tokenize", "merge")
+    )
     assert {path: path.stat().st_mtime_ns for path in little_build.rglob("*")} == before
 
 

@@ -8,7 +8,6 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -118,38 +117,6 @@ def test_task_is_not_complete_where_a_file_that_was_hashed_cannot_be_opened(tmp_
     with pytest.raises(ChangedInputError, match=r"in\.jsonl: there is no such file or folder, though"):
         directory.run_task(0)
     assert directory.missing() == [0]
-
-
-@pytest.fixture
-def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """A file system of two megabytes."""
-    folder = tmp_path / "small"
-    folder.mkdir()
-    done = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", "size=600k", "none", str(folder)], capture_output=True, check=False
-    )
-    if done.returncode:
-        pytest.skip("a small file system can be mounted by root alone")
-    yield folder
-    subprocess.run(["umount", str(folder)], check=True)
-
-
-@pytest.mark.parametrize("workers", ["1", "2"])
-def test_build_on_a_full_disk_says_so_and_goes_on_when_there_is_room(
-    recipe: Path, small_disk: Path, workers: str
-) -> None:
-    shown = run_build(recipe, small_disk / "out", "--workers", workers, code=1)
-    assert "the disk is full: free some space" in shown
-    assert "Traceback" not in shown
-    finished = num_records(small_disk / "out")
-    subprocess.run(["mount", "-o", "remount,size=200m", str(small_disk)], check=True)
-    shown = run_build(recipe, small_disk / "out", "--workers", workers)
-    assert f"{finished:,} were complete" in shown
-    elsewhere = small_disk / "elsewhere"
-    found = contents(small_disk / "out")
-    (small_disk / "out").rename(elsewhere)
-    run_build(recipe, small_disk / "out", "--workers", "1")
-    assert contents(small_disk / "out") == found
 
 
 def test_clock_that_goes_back_changes_nothing(recipe: Path, tmp_path: Path) -> None:

@@ -57,7 +57,7 @@ def test_journal_tells_what_runs_what_was_retried_and_what_failed(tmp_path: Path
     step = make_step(tmp_path)
     jobs = [(step, number) for number in range(4)]
     journal = Journal(tmp_path / "steps")
-    with journal.stage("read", "read and filter", jobs):
+    with journal.stages(("read", "read and filter", jobs)):
         for job in jobs:
             journal.started(job, "n1")
         journal.finished(jobs[0])
@@ -76,7 +76,7 @@ def test_status_of_a_build_that_failed_says_which_tasks(little_build: Path, caps
     out = little_build / "out"
     step = make_step(little_build)
     with pytest.raises(KeyboardInterrupt), Journal(out / "steps") as journal:
-        with journal.stage("read", "read and filter", [(step, 0)]):
+        with journal.stages(("read", "read and filter", [(step, 0)])):
             journal.failed((step, 0), Failure(message="this input is wrong\nand more"))
         raise KeyboardInterrupt
     shown = status(out, capsys)

@@ -43,8 +43,7 @@ def publish(corpus: Corpus, contaminated: dict[int, list[int]] | None = None) ->
         tasks.append(Task(inputs=tuple(inputs), args={"of": file.of}))
     step = make_step("consolidate", "proof_pile.consolidate", validation=0.0, test=0.0, seed=0)
     run_stage(build, Stage(name="consolidate", title="", plan=lambda _: [(step, tasks)]))
-    for stage in duplicates.PUBLISHED_STAGES:
-        run_stage(build, stage)
+    run_stage(build, duplicates.PUBLISHED_FINGERPRINTS)
     duplicates.publish_fingerprints(build)
     out: Path = build.out
     return out

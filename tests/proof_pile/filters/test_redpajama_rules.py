@@ -105,3 +105,20 @@ def test_kept_document_is_the_same_document() -> None:
     document = make_document("s", "a.py", "text", {"k": "v"})
     judge = make_chain([TypeAdapter(FilterConfig).validate_python({"kind": "meta", "key": "k", "keep": ["v"]})])
     assert judge(document) == Keep(document)
+
+
+def test_tokenizer_json_counts_tokens_though_nobody_says_which_ends_a_document(tmp_path: Path) -> None:
+    """A recipe that named the very tokenizer that RedPajama took (a tokenizer.json) was refused: it gave no `eod`."""
+    import tokenizers
+
+    engine = tokenizers.Tokenizer(tokenizers.models.BPE())
+    engine.pre_tokenizer = tokenizers.pre_tokenizers.ByteLevel(add_prefix_space=False)
+    alphabet = tokenizers.pre_tokenizers.ByteLevel.alphabet()
+    trainer = tokenizers.trainers.BpeTrainer(
+        initial_alphabet=sorted(alphabet), special_tokens=["<|endoftext|>"], show_progress=False
+    )
+    engine.train_from_iterator(["lemma theorem proof"] * 5, trainer)
+    engine.save(str(tmp_path / "tokenizer.json"))
+    section = {"kind": "alphabetic-per-token", "tokenizer": str(tmp_path / "tokenizer.json")}
+    assert verdict(section, "lemma theorem proof") == "kept"  # a token each
+    assert verdict(section, "xq zj 0 1 2 3 4 5 6 7 8 9") == "letters-per-token"  # a token a letter

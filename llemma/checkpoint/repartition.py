@@ -1,10 +1,14 @@
 """Cuts a checkpoint's optimizer state anew for another data-parallel size, which GPT-NeoX and DeepSpeed refuse to do.
 
-`python -m llemma.neox_engine.repartition SAVE --iteration N --data-parallel D`, in the Python that trains. Under ZeRO 1
-and 2 each data-parallel rank keeps one equal piece of every parameter group: all its parameters in a row, padded with
-zeros to a multiple of 2 x data-parallel size (DeepSpeed 0.19.8, stage_1_and_2.py:387 and bf16_optimizer.py:102).
-The pieces are joined, the padding is cut off, and the row is cut again. No number is changed, so that cutting back
-gives the first files' numbers. Tensor- and pipeline-parallel sizes stay; `llemma convert` changes the former.
+`python -m llemma.checkpoint.repartition SAVE --data-parallel D [--iteration N]`, in the Python that trains; `llemma
+launch` calls it where a run goes on with other processes. A damaged checkpoint is passed over for the one before, as by
+the training itself.
+
+Under ZeRO 1 and 2 each data-parallel rank keeps one equal piece of every parameter group: all its parameters in a row,
+padded with zeros to a multiple of 2 x data-parallel size (DeepSpeed 0.19.8, stage_1_and_2.py:387 and
+bf16_optimizer.py:102). The pieces are joined, the padding is cut off, and the row is cut again. No number is changed,
+so that cutting back gives the first files' numbers. Tensor- and pipeline-parallel sizes stay; `llemma convert
+--optimizer keep` changes the former.
 
 SAVE/global_stepN/[bf16_]zero_pp_rank_D_mp_rank_RR_optim_states.pt   {"optimizer_state_dict": {"base_optimizer_state":
     {"state": {id: {"exp_avg": row, …}}, "param_groups"}, "single_partition_of_fp32_groups": [row], "group_paddings",
@@ -15,7 +19,6 @@ SAVE/global_stepN/mp_rank_RR_model_states.pt   {"param_shapes": [{name: shape}],
 from __future__ import annotations
 
 import argparse
-import importlib
 import math
 import re
 import shutil
@@ -25,33 +28,49 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from llemma.core.errors import DamagedFileError, InputError, LlemmaError, WorkError
+from llemma.checkpoint.pickles import deepspeed_classes, load_pickled
+from llemma.core.errors import DamagedFileError, InputError, LlemmaError
 from llemma.core.files import atomic_folder
+from llemma.guard.checkpoints import NEOX_NAMES, candidates
 from llemma.guard.manifest import MANIFEST_NAME, check_manifest, write_manifest
 
 _OPTIMIZER_FILE = re.compile(r"(bf16_)?zero_pp_rank_(\d+)_mp_rank_(\d+)_optim_states\.pt\Z")
 _ALIGNMENT = 2  # elements a rank, DeepSpeed's nccl_start_alignment_factor
-# What a checkpoint of DeepSpeed's names beside plain tensors and dictionaries; anything else is refused.
-_HARMLESS = re.compile(
-    r"numpy\.(_?core\.multiarray\._reconstruct|ndarray|dtype|dtypes\.\w+)|_codecs\.encode|"
-    r"deepspeed\.(utils\.tensor_fragment\.fragment_address|runtime\.zero\.config\.ZeroStageEnum|"
-    r"runtime\.fp16\.loss_scaler\.(LossScaler|DynamicLossScaler|LossScalerBase))\Z"
-)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Re-partitions one checkpoint in its place and returns the exit code."""
-    parser = argparse.ArgumentParser(prog="llemma.neox_engine.repartition", description=(__doc__ or "").split("\n")[0])
+    parser = argparse.ArgumentParser(prog="llemma.checkpoint.repartition", description=(__doc__ or "").split("\n")[0])
     parser.add_argument("checkpoints", type=Path, metavar="SAVE")
-    parser.add_argument("--iteration", type=int, required=True)
+    parser.add_argument("--iteration", type=int, help="default: the newest checkpoint that is whole")
     parser.add_argument("--data-parallel", type=int, required=True)
     args = parser.parse_args(argv)
     try:
-        repartition(args.checkpoints / f"global_step{args.iteration}", args.data_parallel)
+        if args.iteration is None:
+            repartition_newest(args.checkpoints, args.data_parallel)
+        else:
+            repartition(args.checkpoints / f"global_step{args.iteration}", args.data_parallel)
     except LlemmaError as error:
         print(f"error: {error}", file=sys.stderr, flush=True)
         return error.exit_code
     return 0
+
+
+def repartition_newest(root: Path, dp_size: int) -> None:
+    """Cuts the newest checkpoint that is whole; those that are damaged stay as they are, for the training to tell of.
+
+    Raises DamagedFileError with what is wrong with each where none is whole.
+    """
+    faults = []
+    for _, folder in candidates(root, NEOX_NAMES):
+        try:
+            repartition(folder, dp_size)
+        except DamagedFileError as error:
+            faults.append(str(error))
+            print(f"{error}\n{folder.name} is passed over", flush=True)
+        else:
+            return
+    raise DamagedFileError("\n".join(faults) or f"{root}: there is no checkpoint to cut")
 
 
 def repartition(folder: Path, dp_size: int) -> None:
@@ -133,7 +152,7 @@ def _cut_rank(folder: Path, scratch: Path, mp_rank: str, paths: Sequence[Path], 
     whole = [_load(path) for path in paths]
     states = [value.get("optimizer_state_dict") or {} for value in whole]
     shapes: Any = model.get("param_shapes")
-    _refuse_what_cannot_be_cut(paths[0], states, shapes)
+    refuse_what_cannot_be_cut(paths[0], states, shapes)
     lengths = [sum(math.prod(shape) for shape in group.values()) for group in shapes]
     prefix = "bf16_" if paths[0].name.startswith("bf16_") else ""
     for rank in range(dp_size):
@@ -186,7 +205,7 @@ def _state_of(
         "group_paddings": paddings,
         "partition_count": [dp_size] * len(lengths),
         "param_slice_mappings": [
-            _slices(first, group, names, rank * size, size)
+            slices(first, group, names, rank * size, size)
             for group, (names, size) in enumerate(zip(shapes, sizes, strict=True))
         ],
     }
@@ -197,7 +216,7 @@ def keeps_no_padding(state: Mapping[str, Any]) -> bool:
     return "zero_stage" in state
 
 
-def _slices(
+def slices(
     state: Mapping[str, Any], group: int, names: Mapping[str, Sequence[int]], start: int, size: int
 ) -> dict[str, Any]:
     """Where each parameter's numbers lie in a piece, as DeepSpeed's tools read it."""
@@ -213,7 +232,8 @@ def _slices(
     return result
 
 
-def _refuse_what_cannot_be_cut(path: Path, states: Sequence[Mapping[str, Any]], shapes: Any) -> None:
+def refuse_what_cannot_be_cut(path: Path, states: Sequence[Mapping[str, Any]], shapes: Any) -> None:
+    """Raises InputError where one rank's state is none of ZeRO 1 or 2, or is laid out in another way."""
     first = states[0]
     if int(first.get("zero_stage", 1)) > 2:
         raise InputError(f"{path}: ZeRO 3 keeps its parameters in pieces too, which this cannot cut")
@@ -228,33 +248,9 @@ def _refuse_what_cannot_be_cut(path: Path, states: Sequence[Mapping[str, Any]], 
 
 
 def _load(path: Path) -> dict[str, Any]:
-    """A torch file whose tensors are mapped, not read; it can create nothing but what is on the list above."""
-    import torch
-
     if not path.is_file():
         raise DamagedFileError(f"{path}: this file of the checkpoint is missing")
-    try:
-        named = torch.serialization.get_unsafe_globals_in_checkpoint(path)
-        strange = [name for name in named if not _HARMLESS.match(name)]
-        if strange:
-            raise InputError(f"{path}: asks to create '{strange[0]}', which no checkpoint needs: do not load this file")
-        with torch.serialization.safe_globals([(_found(name), name) for name in named]):
-            value = torch.load(path, map_location="cpu", mmap=True, weights_only=True)
-    except (RuntimeError, ValueError, EOFError, KeyError, OSError) as error:
-        raise DamagedFileError(f"{path}: this is no whole torch file ({str(error).splitlines()[0][:200]})") from None
-    if not isinstance(value, dict):
-        raise DamagedFileError(f"{path}: holds a {type(value).__name__}, but a checkpoint is a dictionary")
-    return value
-
-
-def _found(name: str) -> Any:
-    module, _, attribute = name.rpartition(".")
-    try:
-        return getattr(importlib.import_module(module), attribute)
-    except ImportError:
-        if not module.startswith("numpy._core"):
-            raise WorkError(f"{name} cannot be imported: run this in the Python that trained") from None
-        return getattr(importlib.import_module(module.replace("_core", "core")), attribute)  # NumPy 1
+    return load_pickled(path, deepspeed_classes(path))
 
 
 def _numel(value: Any) -> int:

@@ -1,6 +1,6 @@
-"""What decontamination reads alike: the same problem in LaTeX, in Unicode and in plain ASCII.
+"""What normalized words read alike: the same problem in LaTeX, in Unicode and in plain ASCII.
 
-Two tables for `proof_pile.decontaminate.words`.  Commands of LaTeX that only lay out text (\\frac, \\left) are no
+Two tables for `llemma.core.text.normalized_words`.  Commands of LaTeX that only lay out text (\\frac, \\left) are no
 words; those that stand for an operator (\\times) are that operator; all others (\\sqrt, \\pi) are the word that they
 spell.  A character beyond ASCII is what it would be in ASCII: an accented letter without its accent, a typographic
 quote nothing, a sign of mathematics the operator or the name of its LaTeX command.  All lists are ours.

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import math
 import os
+import sys
 from collections import OrderedDict
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from llemma.checkpoint.repartition import main, repartition
 from llemma.core.errors import DamagedFileError, InputError
 from llemma.guard.manifest import check_manifest, write_manifest
-from llemma.neox_engine.repartition import main, repartition
+from llemma.launch.partition import cut_anew
 
 torch = pytest.importorskip("torch")
 SHAPES = [OrderedDict(a=(3, 5), b=(7,)), OrderedDict(c=(1,))]  # 22 and 1 numbers: both need padding
@@ -108,6 +110,33 @@ def test_repartition_of_a_damaged_checkpoint_leaves_it_as_it_was(tmp_path: Path)
         repartition(folder, 1)
     assert len(list(folder.glob("bf16_zero*"))) == 2
     assert [path.name for path in tmp_path.iterdir()] == ["global_step4"]
+
+
+def test_damaged_checkpoint_is_passed_over_and_the_one_before_is_cut(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The training goes on from the one before; were that not cut, fewer nodes could never go on by themselves."""
+    for step in (2, 4):
+        write_checkpoint(tmp_path / f"global_step{step}", 2, is_bf16=True)
+    (tmp_path / "latest").write_text("global_step4")
+    newest = tmp_path / "global_step4" / MODEL
+    newest.write_bytes(newest.read_bytes()[:-100])
+    assert main([str(tmp_path), "--data-parallel", "1"]) == 0
+    assert [len(list((tmp_path / f"global_step{step}").glob("bf16_zero*"))) for step in (2, 4)] == [1, 2]
+    assert "global_step4 is passed over" in capsys.readouterr().out
+    before = tmp_path / "global_step2" / MODEL
+    before.write_bytes(before.read_bytes()[:-100])
+    assert main([str(tmp_path), "--data-parallel", "3"]) == 1
+
+
+def test_launch_has_the_state_cut_that_another_number_of_processes_saved(tmp_path: Path) -> None:
+    root, said = tmp_path / "train/01-one/checkpoints", list[str]()
+    folder = write_checkpoint(root / "global_step4", 2, is_bf16=False)
+    (root / "latest").write_text("global_step4")
+    for _ in range(2):  # the second time it fits
+        assert cut_anew(tmp_path, "01-one", 1, sys.executable, said.append) is None
+    assert said == ["global_step4: the optimizer's state is cut anew, from 2 parts into 1"]
+    assert content(folder) == content(write_checkpoint(tmp_path / "expected", 1, is_bf16=False))
 
 
 class Caller:

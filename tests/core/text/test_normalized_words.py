@@ -7,7 +7,7 @@ import random
 import numpy as np
 import pytest
 
-from proof_pile.decontaminate.words import LETTERS_BIT, OPERATOR_BIT, native_tables, read_words, words_of_text
+from llemma.core.text.normalized_words import LETTERS_BIT, OPERATOR_BIT, native_tables, read_words, words_of_text
 
 
 def spelled(text: str) -> list[str]:

@@ -2,7 +2,7 @@
 
 A word is a run of letters, in lower case, a run of digits (2x and 2 x, x1 and x_1 are the same words), or one of the
 operators + - * = < > ^ % (a run of the same one counts once). Everything else only separates;
-`proof_pile.decontaminate.typography` says what LaTeX's commands and characters beyond ASCII count as. So a problem has
+`llemma.core.text.typography` says what LaTeX's commands and characters beyond ASCII count as. So a problem has
 the same words in LaTeX, in Markdown, in Unicode and typed plainly; the words that near-duplicates are found by
 (proof_pile.words) tell more apart, and may not be used for this.
 
@@ -19,8 +19,9 @@ from functools import cache
 
 import numpy as np
 
-from proof_pile.decontaminate.typography import ENVIRONMENT, SUPERSCRIPT, TWO_ARGUMENTS, character_table, commands
-from proof_pile.words import native
+from llemma.core.text.kernels import native
+from llemma.core.text.typography import ENVIRONMENT, SUPERSCRIPT, TWO_ARGUMENTS, character_table, commands
+
 
 OPERATOR_BIT = 1
 LETTERS_BIT = 2
