@@ -22,7 +22,6 @@ import numpy as np
 from llemma.core.text.kernels import native
 from llemma.core.text.typography import ENVIRONMENT, SUPERSCRIPT, TWO_ARGUMENTS, character_table, commands
 
-
 OPERATOR_BIT = 1
 LETTERS_BIT = 2
 OPERATORS = b"+-*=<>^%"

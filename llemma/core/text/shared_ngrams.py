@@ -1,8 +1,9 @@
-"""The overlap that Llemma's authors measured: n words between white space in a row, exactly as they stand.
+"""Which texts share n words in a row with documents, natively: words between white space, or normalized words.
 
-Source of the measure: wellecks/overlap, check_overlap.py; n is 20 and 30 there.  Case, punctuation and LaTeX all count,
-so it finds less than what `proof_pile.decontaminate` removes by, and a text of fewer than n words is never found.
-White space is what Python's str.split takes for it.  Hashes only propose: a place counts when its words are the text's.
+"whitespace" words are what Python's str.split gives, exactly as they stand: case, punctuation and LaTeX all count.
+Source of that measure: wellecks/overlap, check_overlap.py; n is 20 and 30 there.  "normalized" words are those of
+normalized_words.py without operators, so that the same problem in LaTeX, Markdown and plain text has the same.
+A text of fewer than n words is never found.  Hashes only propose: whoever needs certainty compares the words.
 """
 
 from __future__ import annotations
@@ -11,9 +12,21 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from proof_pile.decontaminate.lookup import BLOCK_WORDS, KeyTable, find_keys, native_form
-from proof_pile.decontaminate.words import SEED, mix, roll, turn
-from proof_pile.words import native
+from llemma.core.text.kernels import native
+from llemma.core.text.ngram_table import KeyTable, find_keys, native_form
+from llemma.core.text.normalized_words import (
+    OPERATOR_BIT,
+    SEED,
+    mix,
+    native_tables,
+    ngram_hashes,
+    read_words,
+    turn,
+    words_of_text,
+)
+
+WORDS = ("whitespace", "normalized")
+BLOCK_WORDS = 1 << 14  # chosen by us: three arrays of so many words stay in a core's own cache
 
 _CLASSES = np.zeros(256, np.uint8)
 """1 for a byte that is white space, 2 for one that may begin a character of white space."""
@@ -68,7 +81,22 @@ def _split(data, position, stop, classes, hashes, starts, ends, count):  # type:
 
 
 @native
-def _scan(data, offsets, wanted, first, n, classes, table, seen, arrays, found, counts):  # type: ignore[no-untyped-def]
+def _next_words(data, origin, position, stop, normalized, tables, hashes, starts, ends, count):  # type: ignore[no-untyped-def]
+    """Adds words of data[position:stop] of either kind; returns (where it stopped, new count)."""
+    classes, normal_tables = tables
+    if not normalized:
+        return _split(data, position, stop, classes, hashes, starts, ends, count)
+    position, last = read_words(data, origin, position, stop, normal_tables, hashes, starts, ends, count)
+    for index in range(count, last):
+        hashes[count] = hashes[index]  # an operator's place is taken by the word after it
+        starts[count] = starts[index]
+        ends[count] = ends[index]
+        count += np.int64(1 - (hashes[index] & np.uint64(OPERATOR_BIT)))
+    return position, count
+
+
+@native
+def _scan(data, offsets, wanted, first, n, normalized, tables, table, seen, arrays, found, counts):  # type: ignore[no-untyped-def]
     """Writes (document, number of the key, first byte, end) of keys in `wanted` documents, each key once a document.
 
     Returns the first document that was not scanned to its end: the caller goes on there.
@@ -82,7 +110,7 @@ def _scan(data, offsets, wanted, first, n, classes, table, seen, arrays, found, 
         origin, stop = offsets[document], offsets[document + 1]
         position, kept = origin, np.int64(0)
         while position < stop:
-            position, count = _split(data, position, stop, classes, hashes, starts, ends, kept)
+            position, count = _next_words(data, origin, position, stop, normalized, tables, hashes, starts, ends, kept)
             for candidate in range(find_keys(hashes, 0, count, n, table, places, numbers)):
                 key, index = numbers[candidate], places[candidate]
                 if seen[key] == document + 1:
@@ -108,7 +136,7 @@ def _scan(data, offsets, wanted, first, n, classes, table, seen, arrays, found, 
 
 
 def find_overlaps(
-    data: np.ndarray, offsets: np.ndarray, tables: dict[int, KeyTable]
+    data: np.ndarray, offsets: np.ndarray, tables: dict[int, KeyTable], *, words: str = "whitespace"
 ) -> Iterator[tuple[int, np.ndarray]]:
     """(n, rows of document, number of the key, first byte, end) for each n of the tables, each key at its first place.
 
@@ -116,18 +144,22 @@ def find_overlaps(
     share more of them.
     """
     wanted = np.ones(len(offsets) - 1, np.bool_)
+    word_tables = (_CLASSES, native_tables())
     for n in sorted(tables):
         table = tables[n]
         seen = np.zeros(len(table.keys), np.int64)
         found = np.empty((len(table.keys) + 1, 4), np.int64)  # no document has more
-        room = BLOCK_WORDS + n
+        room = BLOCK_WORDS + n + 64  # normalized words keep some places free
         starts, ends, places, numbers = np.empty((4, room), np.int64)
         arrays = (np.empty(room, np.uint64), starts, ends, places, numbers)
         counts = np.zeros(1, np.int64)
         hit = np.zeros(len(offsets) - 1, np.bool_)
         first = 0
         while first < len(offsets) - 1:
-            first = _scan(data, offsets, wanted, first, n, _CLASSES, native_form(table), seen, arrays, found, counts)
+            first = _scan(
+                data, offsets, wanted, first, n, words == "normalized", word_tables, native_form(table), seen, arrays,
+                found, counts,
+            )  # fmt: skip
             rows = found[: counts[0]].copy()
             hit[rows[:, 0]] = True
             if len(rows):
@@ -141,6 +173,9 @@ def whitespace_hashes(text: str, n: int) -> np.ndarray:
     size = len(data) // 2 + 1
     hashes, starts, ends = np.empty(size, np.uint64), np.empty(size, np.int64), np.empty(size, np.int64)
     _, count = _split(data, 0, len(data), _CLASSES, hashes, starts, ends, 0)
-    out = np.empty(max(count - n + 1, 0), np.uint64)
-    roll(hashes, 0, count, n, out)
-    return out
+    return ngram_hashes(hashes[:count], n)
+
+
+def normalized_hashes(text: str, n: int) -> np.ndarray:
+    """uint64 hashes of each n normalized words in a row, operators left out."""
+    return ngram_hashes(words_of_text(text).without_operators().hashes, n)

@@ -280,6 +280,12 @@ class HuggingFaceTokenizer:
         number: int | None = self._decoder.token_to_id(name)
         return number
 
+    def entries(self) -> tuple[dict[str, int], dict[int, str]]:
+        """Ids of the vocabulary's own entries, and the texts of added tokens by id ("" for special ones)."""
+        added = self._decoder.get_added_tokens_decoder()
+        texts = {number: "" if token.special else token.content for number, token in added.items()}
+        return self._decoder.get_vocab(with_added_tokens=False), texts
+
     def __reduce__(self) -> tuple[Any, ...]:
         return partial(HuggingFaceTokenizer, native=self._may_be_native), (self.path, self._eod)
 
