@@ -14,7 +14,7 @@ from llemma.core.errors import InputError
 from llemma.core.steps import InputFile, Task, TaskRecord
 from proof_pile.build.pipeline import Build, DocumentsFile, Stage, StepTasks, inputs_of, make_step
 
-GROUP_FILES = 8  # chosen by us: about so many files a group, and more where there would be over MANY_GROUPS groups
+GROUP_FILES = 4  # chosen by us: about so many files a group, and more where there would be over MANY_GROUPS groups
 MANY_GROUPS = 256
 
 
@@ -95,7 +95,8 @@ def _plan_runs(build: Build) -> Sequence[StepTasks]:
 
     config = build.recipe.deduplicate
     prints = build.flat("fingerprints")
-    groups = file_groups(build.documents_files())
+    files = build.documents_files()
+    groups = file_groups(files)
     step = make_step(
         "fingerprint-groups",
         "proof_pile.dedup.runs",
@@ -106,6 +107,7 @@ def _plan_runs(build: Build) -> Sequence[StepTasks]:
         Task(
             inputs=tuple(prints[file].output(name).as_input() for file in group for name in FILES),
             label=_group_label(number, groups),
+            args={"of": [files[file].of for file in group]},  # two groups of empty files have the same inputs
         )
         for number, group in enumerate(groups)
     ]
