@@ -14,23 +14,28 @@ from typing import Any
 
 import yaml
 
-from eval_tasks.benchmarks import BENCHMARKS
+from eval_tasks.benchmarks import BENCHMARKS, Method
 from llemma.core.errors import ConfigError, InputError, Problem
 
 TASKS_DIR = Path(__file__).parent / "tasks"
 PREFIX = "llemma_"
-_NOT_TASKS = ("prompt.yml",)
+_NOT_TASKS = ("prompt.yml", "generate.yml", "generate_group.yml", "letters_group.yml")
+_MEMBER_KEYS = frozenset(("task", "dataset_kwargs"))
 _TASK_KEYS = frozenset(
-    {"include", "task", "tag", "custom_dataset", "dataset_kwargs", "test_split", "output_type", "doc_to_text"}
-    | {"doc_to_target", "fewshot_config", "num_fewshot", "generation_kwargs", "process_results", "metric_list"}
-    | {"metadata"}
+    {"include", "task", "custom_dataset", "dataset_kwargs", "test_split", "fewshot_split", "output_type"}
+    | {"doc_to_text", "doc_to_target", "doc_to_choice", "fewshot_config", "num_fewshot", "generation_kwargs"}
+    | {"process_results", "metric_list", "metadata"}
 )
-_GROUP_KEYS = frozenset(("group", "task", "aggregate_metric_list", "metadata"))
+_GROUP_KEYS = _TASK_KEYS - {"dataset_kwargs"} | {"group", "aggregate_metric_list"}
 
 
 @dataclass(frozen=True, kw_only=True)
 class TaskFile:
-    """One task: its name, its file, and the benchmark subset that it asks."""
+    """One task: its name, its file, and the benchmark subset that it asks.
+
+    `until` are the texts at which a completion ends; temperature, top-p and k are those of published majority votes,
+    k is 0 where none was published.
+    """
 
     name: str
     path: Path
@@ -38,8 +43,10 @@ class TaskFile:
     subset: str
     num_fewshot: int
     version: str
+    until: tuple[str, ...]
     temperature: float
     top_p: float
+    published_k: int
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -97,19 +104,16 @@ def read_catalog(folder: Path = TASKS_DIR) -> Catalog:
             if path.suffix != ".yaml":
                 raise _FileError("lm-eval passes over files that end in .yml: rename it to .yaml")
             value = _read(path)
-            if "group" in value:
-                name, members = _group(value)
-                _refuse_double(name, tasks, groups)
-                groups[name] = members
-            else:
-                task = _task(path, value)
+            found = [_task(path, value)] if "group" not in value else _members(path, value)
+            for task in found:
                 _refuse_double(task.name, tasks, groups)
                 tasks[task.name] = task
+            if "group" in value:
+                name = _checked_name(value["group"])
+                _refuse_double(name, tasks, groups)
+                groups[name] = tuple(task.name for task in found)
         except _FileError as fault:
             problems.append(Problem(str(path), fault.line, str(fault)))
-    for name, members in groups.items():
-        for member in sorted(set(members) - set(tasks)):
-            problems.append(Problem(str(folder), None, f"the group '{name}' names the unknown task '{member}'"))
     if problems:
         raise ConfigError(problems)
     return Catalog(tasks=tasks, groups=groups)
@@ -158,17 +162,21 @@ def _checked_name(name: object) -> str:
     return name
 
 
-def _group(value: Mapping[str, Any]) -> tuple[str, tuple[str, ...]]:
+def _members(path: Path, value: Mapping[str, Any]) -> list[TaskFile]:
+    """The tasks of a family: what the file says for all of them, and each one's own name and data."""
     _check_keys(value, _GROUP_KEYS)
     members = value.get("task")
-    if not isinstance(members, list) or not members or not all(isinstance(item, str) for item in members):
-        raise _FileError("the group's 'task' must be a list of task names")
-    return _checked_name(value["group"]), tuple(members)
+    if not isinstance(members, list) or not members or not all(isinstance(item, dict) for item in members):
+        raise _FileError("the group's 'task' must be a list of {task: NAME, dataset_kwargs: {...}}")
+    shared = {key: item for key, item in value.items() if key in _TASK_KEYS}
+    for member in members:
+        _check_keys(member, _MEMBER_KEYS)
+    return [_task(path, {**shared, **member}) for member in members]
 
 
 def _task(path: Path, value: Mapping[str, Any]) -> TaskFile:
     _check_keys(value, _TASK_KEYS)
-    for key in ("task", "custom_dataset", "dataset_kwargs", "num_fewshot", "generation_kwargs", "metadata"):
+    for key in ("task", "custom_dataset", "dataset_kwargs", "num_fewshot", "metadata"):
         if key not in value:
             raise _FileError(f"the key '{key}' is missing")
     source, metadata = value["dataset_kwargs"], value["metadata"]
@@ -178,6 +186,9 @@ def _task(path: Path, value: Mapping[str, Any]) -> TaskFile:
     if source.get("subset") not in BENCHMARKS[benchmark].subsets:
         known = ", ".join(BENCHMARKS[benchmark].subsets)
         raise _FileError(f"dataset_kwargs.subset is {source.get('subset')!r}, '{benchmark}' has {known}")
+    is_written = BENCHMARKS[benchmark].method is not Method.LIKELIHOOD
+    if value.get("output_type") != ("generate_until" if is_written else "multiple_choice"):
+        raise _FileError(f"output_type is {value.get('output_type')!r}, which is not how '{benchmark}' is asked")
     try:
         return TaskFile(
             name=_checked_name(value["task"]),
@@ -186,8 +197,12 @@ def _task(path: Path, value: Mapping[str, Any]) -> TaskFile:
             subset=source["subset"],
             num_fewshot=int(value["num_fewshot"]),
             version=str(metadata["version"]),
-            temperature=float(metadata["sampling_temperature"]),
-            top_p=float(metadata["sampling_top_p"]),
+            until=tuple(map(str, value["generation_kwargs"]["until"])) if is_written else (),
+            temperature=float(metadata["sampling_temperature"]) if is_written else 0.0,
+            top_p=float(metadata["sampling_top_p"]) if is_written else 1.0,
+            published_k=int(metadata.get("sampling_k", 0)),
         )
     except (KeyError, TypeError, ValueError) as error:
-        raise _FileError(f"metadata or num_fewshot is wrong or missing ({type(error).__name__}: {error})") from None
+        raise _FileError(
+            f"metadata, num_fewshot or generation_kwargs is wrong or missing ({type(error).__name__}: {error})"
+        ) from None

@@ -29,7 +29,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--out", required=True, type=Path, metavar="FILE", help="the JSON-lines file to write")
     parser.add_argument(
+        "--data",
         "--data-dir",
+        dest="data_dir",
         type=Path,
         metavar="DIR",
         help="folder with local copies of the data sets; without it they come from the Hugging Face hub",

@@ -1,6 +1,6 @@
-"""Benchmarks whose texts can be exported although no task here asks them: where their rows are, and how laid out.
+"""Benchmarks whose texts are exported row by row in the published layout: where their rows are, and how laid out.
 
-Local copies are looked for under --data-dir: <name>.jsonl, .json, .parquet (packed too), or a folder <name> with such
+Local copies are looked for under --data: <name>.jsonl, .json, .parquet (packed too), or a folder <name> with such
 files, all of which are read.  Without it the data comes from the Hugging Face hub.
 """
 
@@ -13,8 +13,9 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
+from eval_tasks.benchmarks import BENCHMARKS
 from eval_tasks.data_files import SUFFIXES, read_rows
-from llemma.core.benchmark_rows import LAYOUTS, MMLU_STEM, NAMES, Layout, texts_of_row
+from llemma.core.benchmark_rows import LAYOUTS, NAMES, Layout, texts_of_row
 from llemma.core.errors import InputError, MissingPackageError, Problem
 from llemma.core.schemas import BenchmarkText
 
@@ -34,15 +35,22 @@ class ExportSource:
         return LAYOUTS[self.name]
 
 
+def _asked_here(name: str, benchmark: str) -> ExportSource:
+    """The export of a benchmark that is also a task: with its choices and in all forms in which it may be met."""
+    facts = BENCHMARKS[benchmark]
+    configs = () if facts.subsets == ("default",) else facts.subsets
+    return ExportSource(name=name, hub_name=str(facts.hub_name), split=facts.split, configs=configs)
+
+
 EXPORT_SOURCES: Mapping[str, ExportSource] = MappingProxyType(
     {
         source.name: source
         for source in (
-            ExportSource(name="ocw", hub_name="open-web-math/ocwcourses", split="test"),
-            ExportSource(name="mmlu-stem", hub_name="cais/mmlu", split="test", configs=MMLU_STEM),
-            ExportSource(name="sat", hub_name="mcaleste/sat_multiple_choice_math_may_23", split="train"),
-            ExportSource(name="amc", hub_name="AI-MO/aimo-validation-amc", split="train"),
-            ExportSource(name="aime", hub_name="AI-MO/aimo-validation-aime", split="train"),
+            _asked_here("ocw", "ocw"),
+            _asked_here("mmlu-stem", "mmlu_stem"),
+            _asked_here("sat", "sat"),
+            _asked_here("amc", "amc"),
+            _asked_here("aime", "aime"),
             ExportSource(name="minif2f", hub_name="cat-searcher/minif2f-lean4", split="test"),
         )
     }
@@ -104,7 +112,7 @@ def _hub_rows(source: ExportSource) -> Iterator[tuple[str, Mapping[str, Any] | P
             raise InputError(
                 f"{source.name}: cannot get the dataset {source.hub_name} from the Hugging Face hub "
                 f"({type(error).__name__}: {first_line[:200]}).\n"
-                f"Give a folder with a local copy by --data-dir DIR, for example {source.name}.jsonl in it"
+                f"Give a folder with a local copy by --data DIR, for example {source.name}.jsonl in it"
             ) from None
         for number, row in enumerate(rows, start=1):
             yield f"{config or source.split}/{number}", row

@@ -10,13 +10,17 @@ if TYPE_CHECKING:
     from eval_tasks.benchmarks import Benchmark
     from eval_tasks.catalog import Catalog
 
+SHOWN = 9  # names that a line shows of a long list (chosen by us); --json has all
+
 
 @dataclass(frozen=True, kw_only=True)
 class Row:
-    """One benchmark as it is listed; `files` are those wanted in --data-dir."""
+    """One benchmark as it is listed: its groups, its tasks, and the files wanted in --data."""
 
     benchmark: str
     title: str
+    method: str
+    groups: list[str]
     tasks: list[str]
     examples: int
     data: str
@@ -36,29 +40,43 @@ def run(args: argparse.Namespace) -> None:
     from eval_tasks.catalog import read_catalog
 
     catalog = read_catalog()
-    names: dict[str, list[str]] = {task.benchmark: [] for task in catalog.tasks.values()}
-    for task in catalog.tasks.values():
-        names[task.benchmark].append(task.name)
-    rows = [_row(facts, names[benchmark], catalog) for benchmark, facts in BENCHMARKS.items()]
+    rows = [_row(facts, catalog) for facts in BENCHMARKS.values()]
     if args.json:
         print(json.dumps([asdict(row) for row in rows], indent=2, ensure_ascii=False))
         return
     for row in rows:
         print(f"{row.benchmark:<16} {row.title}")
         print(f"{'':<16} {row.examples} worked examples; data: {row.data}")
-        if len(row.tasks) > 1:
-            print(f"{'':<16} subsets: {', '.join(row.tasks)}")
+        if row.groups:
+            print(f"{'':<16} all of it: {', '.join(row.groups)}")
+            print(f"{'':<16} parts: {_shortened(row.tasks)}")
         if row.files:
-            print(f"{'':<16} files: {', '.join(row.files)}")
+            print(f"{'':<16} files: {_shortened(row.files)}")
         print()
 
 
-def _row(facts: Benchmark, names: list[str], catalog: Catalog) -> Row:
+def _row(facts: Benchmark, catalog: Catalog) -> Row:
+    from eval_tasks.benchmarks import Method
+
+    tasks = [task for task in catalog.tasks.values() if task.benchmark == facts.name]
+    names = {task.name for task in tasks}
+    subsets = dict.fromkeys(part for subset in facts.subsets for part in facts.sources(subset))
+    files = [f"{facts.data_of or facts.name}/{subset}.jsonl" for subset in subsets]
+    if facts.method is Method.LIKELIHOOD:
+        files += [f"{facts.name}/{subset}/dev.jsonl" for subset in subsets]
+    where = "files in --data" if facts.hub_name is None else f"hub {facts.hub_name}, or files in --data"
     return Row(
         benchmark=facts.name,
         title=facts.title,
-        tasks=[name.removeprefix("llemma_") for name in names],
-        examples=catalog.tasks[names[0]].num_fewshot,
-        data="in the package" if facts.packaged_file else f"hub {facts.hub_name}, or files in --data-dir",
-        files=[] if facts.packaged_file else [f"{facts.name}/{subset}.jsonl" for subset in facts.subsets],
+        method=str(facts.method),
+        groups=[name.removeprefix("llemma_") for name, members in catalog.groups.items() if names & set(members)],
+        tasks=[task.name.removeprefix("llemma_") for task in tasks],
+        examples=tasks[0].num_fewshot,
+        data="in the package" if facts.packaged_file else where,
+        files=[] if facts.packaged_file else files,
     )
+
+
+def _shortened(names: list[str]) -> str:
+    more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN + 1 else ""
+    return ", ".join(names[:SHOWN] if more else names) + more

@@ -1,7 +1,8 @@
 """The few-shot prompt of each benchmark, and prompts that a person gives instead.
 
-Published prompts are not kept here: they are read at run time out of the installed lm-eval package, so that they
-are byte for byte those that everyone else scores with. A prompt file of one's own, `DIR/<benchmark>.yaml`:
+Published prompts are not kept here: where lm-eval ships one it is read at run time out of the installed package
+(lm_eval_prompts.py), so that it is byte for byte what everyone else scores with. For the other benchmarks the prompt is
+our own, `tasks/<benchmark>/prompt.yml`. A prompt file of one's own, `DIR/<benchmark>.yaml`, has the same keys:
 
     origin: a few words on where the prompt comes from
     question: "Problem:\\n{problem}\\n\\nSolution:"      # optional, the benchmark's own form where it is missing
@@ -9,28 +10,25 @@ are byte for byte those that everyone else scores with. A prompt file of one's o
       - problem: What is $1 + 1$?
         solution: "... Final Answer: The final answer is $2$. I hope it is correct."
 
-Scores under a prompt of one's own are marked as not comparable with published ones.
+Scores under a prompt that Llemma's published scores were not made with are marked as not comparable with them.
 """
 
 from __future__ import annotations
 
-import importlib
-import importlib.util
 from collections.abc import Iterable
 from pathlib import Path
 
 import pydantic
 
+from eval_tasks import lm_eval_prompts
+from eval_tasks.benchmarks import BENCHMARKS
+from eval_tasks.documents import load_documents
 from llemma.core.config import Config, load_config
-from llemma.core.errors import InputError, MissingPackageError
+from llemma.core.errors import InputError
 
 PLACE_OF_PROBLEM = "{problem}"
-_PROMPT_MODULES = {
-    "builtin": "eval_tasks.tasks.builtin.prompt",
-    "minerva_math": "eval_tasks.tasks.minerva_math.prompt",
-    "minerva_math500": "eval_tasks.tasks.minerva_math.prompt",
-    "gsm8k": "eval_tasks.tasks.gsm8k.prompt",
-}
+DEFAULT_QUESTION = "Problem:\n{problem}\n\nSolution:"
+NUM_CHINESE_EXAMPLES = 5  # those of the development split, as C-Eval and CMMLU are published
 
 
 class PromptExample(Config):
@@ -41,12 +39,17 @@ class PromptExample(Config):
 
 
 class Prompt(Config):
-    """Worked examples and the form of a question; `comparable` where published scores were made with it."""
+    """Worked examples and the form of a question; `comparable` where Llemma's published scores were made with it.
+
+    `description` stands before all else. `example_question` is the form of the examples' questions, where it differs.
+    """
 
     origin: str = pydantic.Field(min_length=1)
     question: str
     examples: tuple[PromptExample, ...]
     comparable: bool = False
+    description: str = ""
+    example_question: str = ""
 
     @pydantic.field_validator("question")
     @classmethod
@@ -56,8 +59,24 @@ class Prompt(Config):
         return question
 
     def ask(self, problem: str) -> str:
-        """The question put to the model for one problem."""
-        return self.question.replace(PLACE_OF_PROBLEM, problem)
+        """The question put to the model for one problem, after the examples."""
+        question = self.question.replace(PLACE_OF_PROBLEM, problem)
+        return question if self.examples else self.description + question
+
+    def example_rows(self) -> list[dict[str, str]]:
+        """The worked examples as columns of lm-eval; the description stands in the first of them."""
+        form = self.example_question or self.question
+        rows = [
+            {"question": form.replace(PLACE_OF_PROBLEM, example.problem), "target": example.solution}
+            for example in self.examples
+        ]
+        if rows:
+            rows[0]["question"] = self.description + rows[0]["question"]
+        return rows
+
+    def with_examples(self, number: int) -> Prompt:
+        """The same prompt with only the first examples."""
+        return self.model_copy(update={"examples": self.examples[:number]})
 
 
 class PromptFile(Config):
@@ -68,22 +87,51 @@ class PromptFile(Config):
     examples: tuple[PromptExample, ...] = pydantic.Field(min_length=1)
 
 
-def find_prompt(benchmark: str, prompts_dir: Path | None = None) -> Prompt:
-    """The prompt of a benchmark: a person's own where `prompts_dir` holds one, else the benchmark's."""
+def find_prompt(
+    benchmark: str, subset: str, *, prompts_dir: Path | None = None, data_dir: Path | None = None
+) -> Prompt:
+    """The prompt of a benchmark: a person's own where `prompts_dir` holds one, else the benchmark's.
+
+    C-Eval and CMMLU take their examples from the development split of the data, so their data must be there.
+    """
     if prompts_dir is not None and (path := prompts_dir / f"{benchmark}.yaml").is_file():
-        return read_prompt_file(path, default_question=own_prompt(benchmark).question)
-    return own_prompt(benchmark)
-
-
-def own_prompt(benchmark: str) -> Prompt:
-    """The benchmark's own prompt."""
-    module = importlib.import_module(_PROMPT_MODULES[benchmark])
-    prompt: Prompt = module.read_prompt()
-    return prompt
+        default = DEFAULT_QUESTION
+        if (own := _own_file(benchmark)).is_file():
+            default = read_prompt_file(own, DEFAULT_QUESTION).question
+        elif BENCHMARKS[benchmark].prompt not in ("ceval", "cmmlu"):
+            default = find_prompt(benchmark, subset).question
+        return read_prompt_file(path, default)
+    source = BENCHMARKS[benchmark].prompt
+    if source == "own":
+        return read_prompt_file(_own_file(benchmark), DEFAULT_QUESTION)
+    if source == "minerva":
+        examples = _examples(lm_eval_prompts.minerva_examples())
+        origin = "lm-eval minerva_math (Minerva, 4 examples)"
+        return Prompt(origin=origin, question=DEFAULT_QUESTION, examples=examples, comparable=True)
+    if source == "gsm8k_cot":
+        question, rows = lm_eval_prompts.gsm8k_cot()
+        origin = "lm-eval gsm8k_cot (8 examples)"
+        return Prompt(origin=origin, question=question, examples=_examples(rows), comparable=True)
+    if source == "mmlu_flan_cot":
+        description, rows = lm_eval_prompts.mmlu_flan_cot(subset)
+        return Prompt(
+            origin=f"lm-eval mmlu_flan_cot_fewshot_{subset} ({len(rows)} examples)",
+            question="Q: {problem}\nA: Let's think step by step.",
+            example_question="Q: {problem}\nA:",
+            description=description,
+            examples=_examples(rows),
+        )
+    development = load_documents(benchmark, subset, data_dir, split="dev").items[:NUM_CHINESE_EXAMPLES]
+    return Prompt(
+        origin=f"{len(development)} problems of the development split, in the form of lm-eval's {source}",
+        question="{problem}\n答案：",
+        description=lm_eval_prompts.chinese_exam_description(source, subset),
+        examples=tuple(PromptExample(problem=item.problem, solution=item.answer) for item in development),
+    )
 
 
 def read_prompt_file(path: Path, default_question: str) -> Prompt:
-    """A prompt file of one's own. Raises ConfigError with file and line."""
+    """A prompt file. Raises ConfigError with file and line."""
     file = load_config(path, PromptFile)
     question = default_question if file.question is None else file.question
     if question.count(PLACE_OF_PROBLEM) != 1:
@@ -101,15 +149,10 @@ def check_prompts_dir(prompts_dir: Path, benchmarks: Iterable[str]) -> None:
         raise InputError(f"{prompts_dir}: no prompt for these benchmarks here, wanted is {wanted}")
 
 
-def lm_eval_file(relative: str) -> Path:
-    """A file of the installed lm-eval package, found without importing it."""
-    spec = importlib.util.find_spec("lm_eval")
-    if spec is None or not spec.submodule_search_locations:
-        raise MissingPackageError("lm-eval", "eval")
-    path = Path(spec.submodule_search_locations[0]) / relative
-    if not path.is_file():
-        raise InputError(
-            f"{path}: the installed lm-eval has no such file, so the published prompt cannot be read from it: "
-            "install the version that constraints.txt names, or give a prompt of your own with --prompts DIR"
-        )
-    return path
+def _own_file(benchmark: str) -> Path:
+    # The ending .yml keeps lm-eval, which reads every .yaml below --include_path as a task, away from these files.
+    return Path(__file__).parent / "tasks" / benchmark / "prompt.yml"
+
+
+def _examples(rows: Iterable[tuple[str, str]]) -> tuple[PromptExample, ...]:
+    return tuple(PromptExample(problem=problem, solution=solution) for problem, solution in rows)

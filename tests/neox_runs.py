@@ -48,12 +48,12 @@ def train(
     )
 
 
-def call_inside(run: Path, body: str, repairs: Sequence[str] = (), **values: Any) -> dict[str, Any]:
+def call_inside(run: Path, body: str, repairs: Sequence[str] = (), *, stage_number: int = 1, **values: Any) -> Any:
     """What `body` puts into `found` inside GPT-NeoX's process on the CPU: one process, initialized, with repairs made.
 
-    It sees neox_args (of the run's one stage), training, mpu, torch and what `values` name. Nothing is trained.
+    It sees neox_args (of one of the run's stages), training, mpu, torch and what `values` name. Nothing is trained.
     """
-    stage = read_run(run)[0]
+    stage = read_run(run)[stage_number - 1]
     code = f"""
 import json, os, sys
 from pathlib import Path
@@ -72,7 +72,8 @@ neox_args.configure_distributed_args()
 neox_args.build_tokenizer()
 initialize_megatron(neox_args=neox_args)
 {body}
-print("FOUND " + json.dumps(found))
+print("FOUND " + json.dumps(found), flush=True)
+os._exit(0)  # threads of torch.distributed that still wait may abort a regular end
 """
     command = neox_command(stage, Path(NEOX_DIR or ""), NEOX_PYTHON, [])
     alone = {"RANK": "0", "LOCAL_RANK": "0", "WORLD_SIZE": "1", "LOCAL_WORLD_SIZE": "1", "MASTER_ADDR": "localhost"}
@@ -86,7 +87,7 @@ print("FOUND " + json.dumps(found))
     assert done.returncode == 0, done.stderr[-3000:]
     match = re.search(r"^FOUND (.+)$", done.stdout, re.M)
     assert match is not None, done.stdout[-3000:]
-    return dict(json.loads(match[1]))
+    return json.loads(match[1])
 
 
 def call_python(python: str, code: str) -> str:

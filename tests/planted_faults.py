@@ -25,47 +25,76 @@ PLAN: dict[str, Any] = {}
 
 
 def apply(context: EngineContext) -> None:
-    """Wraps the forward step and the reading of samples."""
+    """Wraps the reading of samples and the forward step; with pipeline parallelism the loss of the last stage."""
     from megatron import mpu, training
     from megatron.data.blendable_dataset import BlendableDataset
+    from megatron.model import gpt2_model
 
     plan = PLAN
     upstream_step, upstream_item = training.forward_step, BlendableDataset.__getitem__
+    upstream_pipe, upstream_loss = training.train_step_pipe, gpt2_model.cross_entropy
     drawn: list[int] = []
-    state = {"iteration": -1, "micro_batch": 0}
+    state = {"iteration": -1, "micro_batch": 0, "is_in_pipe": 0}
 
     def read_item(self: Any, idx: int) -> Any:
         drawn.append(int(idx))
         return upstream_item(self, idx)
 
-    def forward_step(*args: Any, **kwargs: Any) -> Any:
-        if not kwargs.get("is_train"):
-            outcome = upstream_step(*args, **kwargs)
-            drawn.clear()
-            return outcome
-        iteration = kwargs["neox_args"].iteration + 1
-        state["micro_batch"] = state["micro_batch"] + 1 if iteration == state["iteration"] else 0
-        state["iteration"] = iteration
-        if os.environ["RANK"] == str(int(os.environ["WORLD_SIZE"]) - 1) and state["micro_batch"] == 0:
+    def begin_step(iteration: int) -> None:
+        state["iteration"], state["micro_batch"] = iteration, -1
+        if os.environ["RANK"] == str(int(os.environ["WORLD_SIZE"]) - 1):
             for name, number in (("kill", signal.SIGKILL), ("usr1", signal.SIGUSR1)):
                 if plan.get(name) == iteration:
                     os.kill(os.getpid(), number)
-        drawn.clear()
-        loss, metrics = upstream_step(*args, **kwargs)
-        here = [iteration, state["micro_batch"]]
-        is_last = mpu.get_data_parallel_rank() == mpu.get_data_parallel_world_size() - 1
+
+    def plant(loss: Any) -> Any:
+        here = [state["iteration"], state["micro_batch"]]
         if "drawn" in plan and mpu.get_model_parallel_rank() == 0:
             with open(f"{plan['drawn']}.{mpu.get_data_parallel_rank()}", "a") as file:
                 file.write(json.dumps([*here, drawn]) + "\n")
+        is_last = mpu.get_data_parallel_rank() == mpu.get_data_parallel_world_size() - 1
         if (is_last and here in plan.get("nan", [])) or set(drawn) & set(plan.get("poisoned", [])):
             loss = loss * float("nan")
         if is_last and here in plan.get("spike", []):
             loss = loss * 1000
         if is_last and here in plan.get("infinite_gradient", []):
             loss.register_hook(lambda gradient: gradient * float("inf"))
-        return loss, metrics
+        return loss
+
+    def forward_step(*args: Any, **kwargs: Any) -> Any:
+        if not kwargs.get("is_train"):
+            outcome = upstream_step(*args, **kwargs)
+            drawn.clear()
+            return outcome
+        neox_args = kwargs["neox_args"]
+        iteration, num_micro_batches = neox_args.iteration + 1, neox_args.gradient_accumulation_steps
+        if iteration != state["iteration"] or state["micro_batch"] + 1 == num_micro_batches:
+            begin_step(iteration)
+        state["micro_batch"] += 1
+        drawn.clear()
+        loss, metrics = upstream_step(*args, **kwargs)
+        return plant(loss), metrics
+
+    def train_step_pipe(*args: Any, **kwargs: Any) -> Any:
+        begin_step(kwargs["neox_args"].iteration + 1)
+        drawn.clear()
+        state["is_in_pipe"] = 1
+        try:
+            return upstream_pipe(*args, **kwargs)
+        finally:
+            state["is_in_pipe"] = 0
+
+    def cross_entropy(*args: Any, **kwargs: Any) -> Any:
+        loss = upstream_loss(*args, **kwargs)
+        if not state["is_in_pipe"]:
+            return loss
+        state["micro_batch"] += 1
+        loss = plant(loss)
+        drawn.clear()
+        return loss
 
     training.forward_step, BlendableDataset.__getitem__ = forward_step, read_item
+    training.train_step_pipe, gpt2_model.cross_entropy = train_step_pipe, cross_entropy
 
 
 def main() -> int:

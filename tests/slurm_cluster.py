@@ -239,6 +239,20 @@ def children_of(pid: int) -> list[int]:
     return sorted(children)
 
 
+def trainers(run: Path) -> list[int]:
+    """The processes that train a run of GPT-NeoX, or of its stand-in, now."""
+    found = []
+    for folder in Path("/proc").glob("[0-9]*"):
+        try:
+            words = (folder / "cmdline").read_bytes().split(b"\0")
+        except OSError:
+            continue
+        is_ours = b"llemma.neox_engine.entry" in words and any(str(run).encode() in word for word in words)
+        if is_ours and words[0] not in (b"srun", b"bash"):
+            found.append(int(folder.name))
+    return sorted(found)
+
+
 def is_alive(pid: int) -> bool:
     """Whether a process runs; one that has ended but was not waited for does not."""
     try:

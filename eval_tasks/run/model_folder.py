@@ -6,7 +6,7 @@ import hashlib
 import json
 import subprocess
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from llemma.core.errors import DamagedFileError, InputError, WorkError
@@ -53,6 +53,20 @@ def find_model(given: Path, work_dir: Path) -> ModelFolder:
             hint = ". This is a training checkpoint: the exported model lies in RUN/export/hf"
         raise InputError(f"{given}: not a model that can be loaded, it lacks {', '.join(missing)}{hint}")
     return _described(given, given)
+
+
+def find_served_model(name: str, base_url: str, tokenizer: Path) -> ModelFolder:
+    """A model behind a server: `tokenizer` is a local folder with its tokenizer and config.json.
+
+    The weights are not seen: the hash is that of the server's address, the model's name there and the tokenizer.
+    """
+    missing = [] if (tokenizer / "config.json").is_file() else ["config.json"]
+    if not any((tokenizer / file).is_file() for file in _TOKENIZERS):
+        missing.append("a tokenizer (tokenizer.json or tokenizer.model)")
+    if missing:
+        raise InputError(f"--tokenizer {tokenizer}: wanted is a folder with the served model's {' and '.join(missing)}")
+    folder = _described(tokenizer, Path(name))
+    return replace(folder, sha256=stable_hash([base_url, name, folder.sha256]), num_bytes=0)
 
 
 def _is_neox_checkpoint(path: Path) -> bool:

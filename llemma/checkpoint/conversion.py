@@ -12,8 +12,9 @@ OUT/conversion.json beside the weights is the record (see llemma.core.records), 
     optimizer       {row: {Hugging Face name: sha256}} of the optimizer's state, where it was kept
     history         the same of the conversions before this one, without their tensors
     outputs         every file with its size and SHA-256
-OUT/README.md is the model card. Until all is done the files lie in .partial-OUT beside OUT, with the journal of what is
-finished: a conversion that was killed goes on from there when the same command is given again, to the same bytes.
+OUT/README.md is the model card; a step of GPT-NeoX has its manifest.json, which a launch holds it to.
+Until all is done the files lie in .partial-OUT beside OUT, with the journal of what is finished: a conversion that was
+killed goes on from there when the same command is given again, to the same bytes.
 """
 
 from __future__ import annotations
@@ -45,7 +46,7 @@ from llemma.checkpoint.tensors import Buffer, Sink, TensorFacts, refuse, tensor_
 from llemma.core.errors import DamagedFileError, LlemmaError
 from llemma.core.files import TEMPORARY_PREFIX, stable_hash, sync_file, sync_folder, write_json, write_text
 from llemma.core.progress import progress
-from llemma.core.records import write_record
+from llemma.core.records import file_entry, write_record
 from llemma.guard.manifest import MANIFEST_NAME, write_manifest
 from llemma.neox.saved_keys import MODEL_NAME
 
@@ -54,6 +55,7 @@ if TYPE_CHECKING:
 
 _BUFFER_NAME = f"{TEMPORARY_PREFIX}tensor"
 _TOKENIZER_MODEL = "tokenizer.model"
+_HASHING_THREADS = 4
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -245,8 +247,6 @@ def _carry_step_files(source: Path, target: Path) -> None:
         if path.is_file() and path.suffix != ".pt" and path.name != MANIFEST_NAME:
             shutil.copyfile(path, target / path.name)
             sync_file(target / path.name)
-    if (source / MANIFEST_NAME).is_file():
-        write_manifest(target)
 
 
 def weights_sha256(tensors: dict[str, dict[str, Any]]) -> str:
@@ -290,9 +290,7 @@ def _write_record(
         kind="checkpoint conversion",
         config={key: _plain(value) for key, value in dataclasses.asdict(plan.request).items()},
         inputs=[path for path in (plan.request.source / CONFIG_NAME, plan.request.config) if path and path.is_file()],
-        outputs=sorted(
-            path for path in scratch.rglob("*") if path.is_file() and path.name not in (JOURNAL_NAME, RECORD_NAME)
-        ),
+        outputs=_output_entries(plan, scratch),
         counts={"tensors": len(tensors), "bytes": sum(fact.num_bytes for fact in plan.facts)},
         seconds=round(seconds, 3),
         **facts,
@@ -306,6 +304,21 @@ def _write_record(
         tensors=tensors,
         history=history,
     )
+
+
+def _output_entries(plan: Conversion, scratch: Path) -> list[dict[str, Any]]:
+    """Every file with its size and SHA-256, read once; a step of GPT-NeoX gets its manifest.json from that."""
+    manifest = scratch / plan.step_name / MANIFEST_NAME
+    left_out = (scratch / JOURNAL_NAME, scratch / RECORD_NAME, manifest)
+    paths = sorted(path for path in scratch.rglob("*") if path.is_file() and path not in left_out)
+    with ThreadPoolExecutor(_HASHING_THREADS) as pool:
+        entries = list(pool.map(lambda path: file_entry(path, scratch), paths))
+    if plan.target_layout == "neox":
+        step = f"{plan.step_name}/"
+        inside = [entry for entry in entries if entry["path"].startswith(step)]
+        write_manifest(manifest.parent, [{**entry, "path": entry["path"].removeprefix(step)} for entry in inside])
+        entries.append(file_entry(manifest, scratch))
+    return entries
 
 
 def _plain(value: Any) -> Any:

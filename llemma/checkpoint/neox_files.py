@@ -7,6 +7,7 @@ and, where `llemma convert` wrote it:
 FOLDER/neox_model.yml                                   the NeoX keys that the weights depend on
 FOLDER/hf/                                              config.json and tokenizer files of the Hugging Face model
 FOLDER/conversion.json                                  the record
+FOLDER/global_stepN/manifest.json                       size and SHA-256 of the step's files (llemma.guard.manifest)
 """
 
 from __future__ import annotations

@@ -211,10 +211,9 @@ def _optimizer(
     files = source.optimizer_files if isinstance(source, NeoxSource) else []
     if request.optimizer == "drop":
         if files:
-            warnings.append(
-                f"the optimizer state in {len(files)} file(s) is left out; to train on from the result set "
-                "'finetune: true', so that GPT-NeoX does not look for it"
-            )
+            remedy = "; to train on from the result set 'finetune: true', so that GPT-NeoX does not look for it"
+            left_out = f"the optimizer state in {len(files)} file(s) is left out"
+            warnings.append(left_out + (remedy if target_layout == "neox" else ""))
         return None
     if not isinstance(source, NeoxSource) or not files:
         raise InputError(f"--optimizer keep: {source.place} holds no optimizer state: leave the option out")

@@ -53,12 +53,15 @@ def write_record(
     kind: str,
     config: Any,
     inputs: Iterable[str | Path] = (),
-    outputs: Iterable[str | Path] = (),
+    outputs: Iterable[str | Path | dict[str, Any]] = (),
     counts: Mapping[str, float] | None = None,
     seconds: float | None = None,
     **extra: Any,
 ) -> None:
-    """Writes the record of one piece of work. Outputs must lie under the record's folder, inputs may lie anywhere."""
+    """Writes the record of one piece of work. Outputs must lie under the record's folder, inputs may lie anywhere.
+
+    An output may be given as its entry (see file_entry), so that a large file is not hashed twice.
+    """
     root = Path(path).parent
     write_json(
         path,
@@ -69,7 +72,7 @@ def write_record(
             "config": config,
             "versions": installed_versions(),
             "inputs": [_input_entry(Path(item), root) for item in inputs],
-            "outputs": [file_entry(item, root) for item in outputs],
+            "outputs": [item if isinstance(item, dict) else file_entry(item, root) for item in outputs],
             "counts": dict(counts or {}),
             **extra,
         },

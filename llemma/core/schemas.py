@@ -183,10 +183,32 @@ class MajorityResult(Config):
     k: int
     accuracy: float
     ci95: tuple[float, float]
+    bootstrap95: tuple[float, float] | None = None
+
+
+class PassAtK(Config):
+    """The chance that one of k samples is right (Chen et al. 2021, unbiased), with its bootstrap interval."""
+
+    value: float
+    bootstrap95: tuple[float, float]
+
+
+class SeedSpread(Config):
+    """A score under several seeds of sampling: its values in the order of the seeds, their mean and sample s.d."""
+
+    seeds: tuple[int, ...]
+    values: tuple[float, ...]
+    mean: float
+    sd: float
 
 
 class TaskResult(Config):
-    """Scores of one task; `outcomes` counts all n problems by what the grader said of the greedy answer."""
+    """Scores of one task; `outcomes` counts all n problems by what the grader said of the greedy answer.
+
+    ci95 is Wilson's interval, bootstrap95 resamples problems.  `by` has the share of right greedy answers, and the
+    number of problems, for each level and subject: {"level": {"Level 1": (n, accuracy)}}.
+    pass_at has keys "1", "2", "4", ... over the samples of one seed.
+    """
 
     n: int
     accuracy: float
@@ -195,6 +217,11 @@ class TaskResult(Config):
     majority: MajorityResult | None = None
     prompt_origin: str
     comparable: bool
+    bootstrap95: tuple[float, float] | None = None
+    pass_at: dict[str, PassAtK] | None = None
+    sample_seeds: SeedSpread | None = None
+    majority_seeds: SeedSpread | None = None
+    by: dict[str, dict[str, tuple[int, float]]] | None = None
 
 
 class EvalResults(Config):
@@ -226,6 +253,7 @@ class SampledAnswer(Config):
     completion: str
     answer: str | None = None
     outcome: str | None = None
+    seed: int | None = None
 
 
 class MajorityAnswer(Config):
@@ -249,6 +277,8 @@ class EvalSample(Config):
     reason: str = ""
     samples: tuple[SampledAnswer, ...] = ()
     majority: MajorityAnswer | None = None
+    subject: str = ""
+    level: str = ""
 
 
 class StagePlan(Config):

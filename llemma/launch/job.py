@@ -136,7 +136,8 @@ class StageJob:
             self.run_folder, name, job.job, job.start, outcome, code=code, message=message, iteration=after,
             **{"from": before},
         )  # fmt: skip
-        _say(f"{name}: {outcome} at iteration {after}" + (f": {message}" if message else ""))
+        if outcome != "finished" or not self.ticket.preflight_only:
+            _say(f"{name}: {outcome} at iteration {after}" + (f": {message}" if message else ""))
         return outcome
 
     def _outcome(self, layout: Layout) -> tuple[Outcome, int, str]:

@@ -42,9 +42,21 @@ REPAIRS = {
         module=f"{_MODULES}.index_maps",
         what="name index maps by the documents that they order, so that none is taken up for other data",
     ),
+    "last-row": Repair(
+        module=f"{_MODULES}.last_row",
+        what="the last row of packed documents can be read",
+    ),
     "packing": Repair(
         module=f"{_MODULES}.packing",
         what="attention stays within a document where the stage says packing: isolated",
+    ),
+    "preference-losses": Repair(
+        module=f"{_MODULES}.preference_losses",
+        what="DPO and KTO can make a step: functions that GPT-NeoX calls and has not, a mask for more than one pair",
+    ),
+    "kto-reward": Repair(
+        module=f"{_MODULES}.kto_reward",
+        what="KTO's reward is that of the document, not its mean over the padding too",
     ),
     "data-position": Repair(
         module=f"{_MODULES}.data_position",
@@ -57,6 +69,10 @@ REPAIRS = {
     "checkpoints": Repair(
         module=f"{_MODULES}.checkpoints",
         what="hash what is saved, prove what is loaded, go on from the last good checkpoint",
+    ),
+    "reference-model": Repair(
+        module=f"{_MODULES}.reference_model",
+        what="DPO and KTO compare with the model that the stage began with, also after an interruption",
     ),
     "stop-signal": Repair(
         module=f"{_MODULES}.stop_signal",

@@ -21,6 +21,8 @@ class EngineContext:
     values: dict[str, Any]  # its keys
     stage: dict[str, Any]  # stage.json beside it (llemma.stages.CompiledStage), empty where there is none
     repairs: tuple[str, ...] = ()  # the names of those that are made
+    start: str | None = None  # the checkpoints that the stage begins with, None where it begins with noise
+    start_iteration: int | None = None  # which of them, None for the newest
     position: DataPosition = field(default_factory=DataPosition)
     saved: SavedState = field(default_factory=SavedState)
 

@@ -42,7 +42,7 @@ def train_stage(
     neox_dir: Path, config: Path, repairs: list[str], last_iteration: int | None = None, start_from: str | None = None
 ) -> None:
     """Trains one stage. Raises InputError where a checkpoint to start from is named and missing."""
-    context = read_context(neox_dir, config, repairs)
+    context = read_context(neox_dir, config, repairs, start_from)
     sys.path.append(str(neox_dir))
     os.chdir(neox_dir)
     apply_repairs(repairs, context)
@@ -94,17 +94,21 @@ def is_usable(context: EngineContext, iteration: int) -> bool:
     return True
 
 
-def read_context(neox_dir: Path, config: Path, repairs: list[str]) -> EngineContext:
+def read_context(neox_dir: Path, config: Path, repairs: list[str], start_from: str | None = None) -> EngineContext:
     """The stage of a neox.yml, with the stage.json beside it where there is one."""
     import yaml
 
     stage_file = config.parent / "stage.json"
+    values = yaml.safe_load(config.read_text(encoding="utf-8"))
+    stage = json.loads(stage_file.read_text(encoding="utf-8")) if stage_file.is_file() else {}
     return EngineContext(
         neox_dir=neox_dir,
         config_path=config,
-        values=yaml.safe_load(config.read_text(encoding="utf-8")),
-        stage=json.loads(stage_file.read_text(encoding="utf-8")) if stage_file.is_file() else {},
+        values=values,
+        stage=stage,
         repairs=tuple(repairs),
+        start=start_from or values.get("load"),
+        start_iteration=stage.get("start_iteration") if start_from else None,
     )
 
 

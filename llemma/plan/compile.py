@@ -24,7 +24,7 @@ from llemma.plan.chain import chain_problems, iterations_needed, keep_needed, st
 from llemma.plan.checkpoint_check import StartCheckpoint, checkpoint_problems
 from llemma.plan.data_check import bucket_problems, data_problems, epoch_findings, length_findings
 from llemma.plan.estimate import GIB, memory_per_gpu
-from llemma.plan.objective_check import objective_problems, objective_warnings
+from llemma.plan.objective_check import objective_problems
 from llemma.plan.sources import Data, find_config, read_data
 from llemma.plan.stage_keys import (
     CLUSTER_KEYS,
@@ -209,7 +209,6 @@ def _compile_stage(
     plan.problems += _guard_problems(stage, place)
     plan.problems += [f"{paths[0]}: {message}" for _, message in config.llama_problems()]
     plan.problems += objective_problems(config, stage, place)
-    plan.warnings += objective_warnings(config, stage, supply)
     plan.problems += _memory_problems(config, plan)
     if before is not None:
         plan.problems += chain_problems(planned, before, place)

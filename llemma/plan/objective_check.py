@@ -7,13 +7,11 @@ megatron/data/pairwise_dataset.py:60-70.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 from llemma.neox.config import NeoxConfig
-from llemma.neox.keytable import known_keys
 from llemma.plan.stage_keys import Place
-from llemma.plan.supply import SourceSupply
 from llemma.stages import Stage
 
 _TRAIN_IMPL = {"language-modelling": "normal", "sft": "normal", "dpo": "dpo", "kto": "kto"}
@@ -40,23 +38,15 @@ def objective_problems(config: NeoxConfig, stage: Stage, place: Place) -> list[s
             f"{where}, which compares the halves of a micro-batch: train_micro_batch_size_per_gpu is "
             f"{config.train_micro_batch_size_per_gpu}, but must be even"
         )
+    weights = [float(other.get(f"kto_{kind}_weight", 1.0)) for kind in ("desirable", "undesirable")]
+    if objective == "kto" and weights[0] != weights[1] and config.train_micro_batch_size_per_gpu > 2:
+        problems.append(
+            f"{where}, and NeoX weighs each half of a micro-batch by its mean weight, so that kto_desirable_weight "
+            f"{weights[0]:g} and kto_undesirable_weight {weights[1]:g} blur: make them equal, or "
+            f"train_micro_batch_size_per_gpu 2, not {config.train_micro_batch_size_per_gpu}"
+        )
     if objective in ("dpo", "kto") and config.pipe_parallel_size:
         problems.append(f"{where}, which NeoX cannot do under pipeline parallelism: pipe_parallel_size must be 0")
     if objective == "language-modelling" and packing == "unpacked":
         problems.append(f"{where}, but NeoX cannot leave documents unpacked without labels: take pack_impl 'packed'")
     return problems
-
-
-def objective_warnings(config: NeoxConfig, stage: Stage, supply: Sequence[SourceSupply]) -> list[str]:
-    """What GPT-NeoX makes of an objective that works, but not as its settings say."""
-    if stage.objective != "kto" or any(not source.tokens or not source.documents for source in supply) or not supply:
-        return []
-    mean = sum(source.weight * (source.tokens or 0) / (source.documents or 1) for source in supply)
-    share, beta = mean / config.seq_length, float(config.other.get("kto_beta", known_keys()["kto_beta"].default))
-    if share >= 1:
-        return []
-    return [
-        f"stage '{stage.name}': GPT-NeoX takes the mean of a reward over the whole sequence, its padding too "
-        f"(megatron/training.py:774 at ea7aefd8), so that kto_beta {beta:g} acts as {beta * share:.2g} on a document "
-        f"of {mean:,.0f} of {config.seq_length:,} tokens: a shorter seq_length or a larger kto_beta makes up for it"
-    ]

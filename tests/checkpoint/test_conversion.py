@@ -16,6 +16,7 @@ from llemma.checkpoint.conversion import convert
 from llemma.checkpoint.planning import Conversion, Request, plan_conversion
 from llemma.core.errors import DamagedFileError, InputError
 from llemma.core.files import sha256_file
+from llemma.guard.manifest import check_manifest
 
 MakeModel = Callable[..., Path]
 
@@ -132,6 +133,8 @@ def test_record_tells_the_contraction_the_padding_and_every_hash(make_model: Mak
     written = {entry["path"]: entry["sha256"] for entry in second["outputs"]}
     assert set(written) == set(names(neox)) - {"conversion.json"}
     assert all(sha256_file(neox / path) == sha256 for path, sha256 in written.items())
+    listed = check_manifest(neox / "global_step0").files  # what the check before a launch holds the checkpoint to
+    assert [entry.path for entry in listed] == ["mp_rank_00_model_states.pt", "mp_rank_01_model_states.pt"]
 
 
 def test_the_same_conversion_writes_the_same_weights_byte_for_byte(make_model: MakeModel, tmp_path: Path) -> None:

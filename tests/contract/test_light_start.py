@@ -24,7 +24,8 @@ else:
 print(json.dumps(sorted(set(json.loads(sys.argv[2])) & set(sys.modules))))
 """
 
-LLEMMA = ["plan", "launch", "train", "convert", "report", "data-overlay", "demo"]
+LLEMMA = ["plan", "launch", "status", "cancel", "train", "convert", "report", "data-overlay", "demo"]
+EVALUATION = ["run", "perplexity", "compare", "overlap", "export", "list", "grade"]
 CASES: list[tuple[str, list[str] | None]] = [
     *((package, None) for package in ("llemma", "llemma.cli", "proof_pile", "eval_tasks", "neox_configs")),
     ("llemma.cli:main", ["--help"]),
@@ -32,7 +33,7 @@ CASES: list[tuple[str, list[str] | None]] = [
     ("proof_pile.build.__main__:main", ["--help"]),
     *(("proof_pile.build.__main__:main", [c, "--help"]) for c in ("plan", "run", "status", "verify")),
     ("eval_tasks.cli:main", ["--help"]),
-    *(("eval_tasks.cli:main", [command, "--help"]) for command in ("run", "export", "list", "grade")),
+    *(("eval_tasks.cli:main", [command, "--help"]) for command in EVALUATION),
 ]
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -41,8 +42,9 @@ def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def data_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Two problems of each MATH subset and three of GSM8K, in the documented layout and of our own writing."""
-    from eval_tasks.benchmarks import MATH_SUBSETS
+    """A few problems of each subset of each benchmark, in the documented layout and of our own writing."""
+    from eval_tasks.benchmarks import CEVAL_SUBJECTS, CMMLU_SUBJECTS, MATH_SUBSETS
+    from llemma.core.benchmark_rows import MMLU_STEM
 
     folder = tmp_path_factory.mktemp("data")
     for number, subset in enumerate(MATH_SUBSETS):
@@ -50,11 +52,16 @@ def data_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
             {
                 "problem": f"What is ${number} + 5$?",
                 "solution": rf"It is $\boxed{{{number + 5}}}$.",
-                "level": "Level 1",
+                "level": f"Level {number % 5 + 1}",
             },
-            {"problem": f"Halve ${number}$.", "solution": rf"It is $\boxed{{\frac{{{number}}}{{2}}}}$."},
+            {
+                "problem": f"Halve ${number}$.",
+                "solution": rf"It is $\boxed{{\frac{{{number}}}{{2}}}}$.",
+                "level": "Level 5",
+            },
         ]
         _write_lines(folder / "minerva_math" / f"{subset}.jsonl", rows)
+    _write_lines(folder / "minerva_math500" / "test.jsonl", rows)
     rows = [
         {
             "question": f"A cook has {n} eggs and buys 1,000 more. How many are there?",
@@ -63,9 +70,30 @@ def data_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
         for n in (3, 14, 159)
     ]
     _write_lines(folder / "gsm8k" / "main" / "test.jsonl", rows)
+    ocw = [("0.25", "What is a quarter?"), ("y = 2 x", "Double $x$."), ("\\sqrt{2}", "Diagonal of a unit square?")]
+    _write_lines(folder / "ocw.jsonl", [{"problem": problem, "answer": gold} for gold, problem in ocw])
+    question = {"question": " Which is even? ", "choices": ["1", "3", "4", "9"], "answer": 2}
+    for subject in MMLU_STEM:
+        _write_lines(folder / "mmlu_stem" / f"{subject}.jsonl", [question])
+    sat = {"Question": "Which is odd?", "Possible Answers": "(A) 1, (B) 2, (C) 4, (D) 6", "Answer": "A"}
+    _write_lines(folder / "sat" / "train.jsonl", [sat])
+    for name, answer in (("amc", 142.0), ("aime", "025")):
+        _write_lines(folder / name / "default.jsonl", [{"id": 7, "problem": "Guess.", "answer": answer}])
+    word_problems = [("25%", "现价是原价的几分之几？"), ("2(1/3)", "七除以三等于几？")]
+    _write_lines(
+        folder / "math23k.jsonl",
+        [{"id": str(n), "original_text": text, "ans": gold} for n, (gold, text) in enumerate(word_problems)],
+    )
+    exam = {"A": "1", "B": "2", "C": "3", "D": "4"}
+    exams = (("ceval", CEVAL_SUBJECTS, "question", "answer"), ("cmmlu", CMMLU_SUBJECTS, "Question", "Answer"))
+    for name, subjects, question_key, key in exams:
+        for subject in subjects:
+            rows = [{**exam, question_key: f"第{n}题"} for n in range(6)]
+            _write_lines(folder / name / subject / "dev.jsonl", [{**row, key: "B"} for row in rows])
+            _write_lines(folder / name / f"{subject}.jsonl", [{**rows[0], key: "C"}])
     return folder
 
 
-def _write_lines(path: Path, rows: list[dict[str, str]]) -> None:
+def _write_lines(path: Path, rows: list[dict[str, Any]]) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")

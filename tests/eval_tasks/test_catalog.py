@@ -7,26 +7,47 @@ from pathlib import Path
 
 import pytest
 
+from eval_tasks.benchmarks import BENCHMARKS
 from eval_tasks.catalog import TASKS_DIR, read_catalog
 from llemma.core.errors import ConfigError, InputError
 
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """A copy of the built-in task's file."""
-    shutil.copy(TASKS_DIR / "builtin/llemma_builtin.yaml", tmp_path)
+    """The built-in task in one file: what its file includes, and the file."""
+    own = (TASKS_DIR / "builtin/llemma_builtin.yaml").read_text().replace("include: ../generate.yml\n", "")
+    shared = (TASKS_DIR / "generate.yml").read_text()
+    (tmp_path / "llemma_builtin.yaml").write_text(shared + own)
     return tmp_path
+
+
+FAMILY = """\
+include: generate.yml
+group: llemma_family
+task:
+  - {task: llemma_one, dataset_kwargs: {benchmark: gsm8k, subset: main}}
+  - {task: llemma_two, dataset_kwargs: {benchmark: minerva_math, subset: algebra}}
+"""
 
 
 def test_every_shipped_task_file_loads_and_lm_eval_has_no_task_of_its_name() -> None:
     import lm_eval
 
     catalog = read_catalog()
-    assert {"llemma_builtin", "llemma_gsm8k", "llemma_minerva_math500"} <= set(catalog.tasks)
-    assert len(catalog.groups["llemma_minerva_math"]) == 7
+    assert {task.benchmark for task in catalog.tasks.values()} == set(BENCHMARKS)
+    assert {name.removeprefix("llemma_"): len(members) for name, members in catalog.groups.items()} == {
+        "minerva_math": 7,
+        "minerva_math_levels": 5,
+        "math_python": 7,
+        "math_integer": 2,
+        "mmlu_stem": 18,
+        "ceval": 52,
+        "cmmlu": 67,
+    }
     theirs = {path.stem for path in (Path(lm_eval.__file__).parent / "tasks").rglob("*.yaml")}
     assert not theirs & {*catalog.tasks, *catalog.groups}
-    assert all(task.path.stem == name for name, task in catalog.tasks.items())
+    for name, task in catalog.tasks.items():
+        assert name.startswith(task.path.stem.removesuffix("_levels")) and (task.path.parent / "README.md").is_file()
 
 
 def test_names_resolve_with_and_without_prefix_and_groups_expand_once() -> None:
@@ -48,6 +69,7 @@ def test_unknown_names_are_all_named_with_the_nearest_known_ones() -> None:
         ("task: llemma_builtin", "task: builtin", "must begin with 'llemma_'"),
         ("num_fewshot: 4", "num_fewshots: 4", "did you mean 'num_fewshot'"),
         ("benchmark: builtin", "benchmark: bultin", "known are"),
+        ("output_type: generate_until", "output_type: multiple_choice", "not how 'builtin' is asked"),
         ("subset: all", "subset: some", "'builtin' has all"),
         ("  sampling_top_p: 0.95", "  top_p: 0.95", "sampling_top_p"),
         ("test_split: test", "test_split: [test", "not valid YAML"),
@@ -70,3 +92,17 @@ def test_ending_yml_and_a_name_used_twice_are_errors(folder: Path) -> None:
         read_catalog(folder)
     assert len(caught.value.problems) == 2
     assert "already that of another file" in str(caught.value) and "rename it to .yaml" in str(caught.value)
+
+
+def test_family_in_one_file_gives_each_member_what_the_file_says_for_all(folder: Path) -> None:
+    shared = (folder / "llemma_builtin.yaml").read_text()
+    without_task = "".join(line for line in shared.splitlines(keepends=True) if "builtin" not in line)
+    (folder / "generate.yml").write_text(without_task)
+    (folder / "llemma_family.yaml").write_text(FAMILY)
+    catalog = read_catalog(folder)
+    assert catalog.groups == {"llemma_family": ("llemma_one", "llemma_two")}
+    assert catalog.tasks["llemma_two"].subset == "algebra"
+    assert catalog.tasks["llemma_one"].until == catalog.tasks["llemma_builtin"].until
+    (folder / "llemma_family.yaml").write_text(FAMILY.replace("main", "x"))
+    with pytest.raises(ConfigError, match="'gsm8k' has main"):
+        read_catalog(folder)

@@ -18,6 +18,7 @@ def test_list_names_every_benchmark_and_the_files_that_it_wants(capsys: pytest.C
     assert [row["benchmark"] for row in rows] == list(BENCHMARKS)
     assert main(["list"]) == 0
     assert "minerva_math/algebra.jsonl" in capsys.readouterr().out
+    assert next(row["groups"] for row in rows if row["benchmark"] == "ceval") == ["ceval"]
 
 
 def test_export_writes_problems_and_solutions_in_the_shared_schema(data_dir: Path, tmp_path: Path) -> None:

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from eval_tasks.benchmarks import last_boxed
 from eval_tasks.documents import load_documents
+from eval_tasks.rows import last_boxed, whole_number
 from llemma.core.errors import InputError
 
 ROWS = [{"problem": "One plus one?", "solution": r"\boxed{2}"}, {"problem": "Two?", "solution": r"\boxed{\{1, 2\}}"}]
@@ -105,7 +105,7 @@ def test_hub_that_cannot_be_reached_is_told_with_the_remedy(monkeypatch: pytest.
         raise ConnectionError("no route to the hub")
 
     monkeypatch.setattr(datasets, "load_dataset", no_network)
-    with pytest.raises(InputError, match="--data-dir") as caught:
+    with pytest.raises(InputError, match="--data DIR") as caught:
         load_documents("gsm8k", "main")
     assert "no route to the hub" in str(caught.value)
 
@@ -129,3 +129,58 @@ def test_gsm8k_gold_is_the_number_after_the_last_mark_without_commas(data_dir: P
 )
 def test_last_box_of_a_solution_is_found(solution: str, boxed: str | None) -> None:
     assert last_boxed(solution) == boxed
+
+
+def test_levels_and_whole_number_subsets_are_chosen_from_the_files_of_all_subjects(data_dir: Path) -> None:
+    def golds(benchmark: str, subset: str) -> list[str]:
+        return [item.answer for item in load_documents(benchmark, subset, data_dir).items]
+
+    assert golds("minerva_math", "level_1") == ["5", "10"]
+    assert [answer for answer in golds("minerva_math", "level_5") if "frac" not in answer] == ["9"]
+    assert golds("math_integer", "level_5") == ["9"] and golds("math_integer", "level_4") == ["8"]
+    assert len(golds("math_python", "level_5")) == 8
+    ids = [item.id for item in load_documents("minerva_math", "level_5", data_dir).items]
+    assert ids[0] == "algebra-0001" and len(set(ids)) == 8
+
+
+@pytest.mark.parametrize(
+    ("text", "number"),
+    [("142.0", "142"), ("025", "25"), ("-0", "0"), ("1,000", "1000"), ("2.5", None), ("x", None), ("", None)],
+)
+def test_whole_numbers_are_told_from_others(text: str, number: str | None) -> None:
+    assert whole_number(text) == number
+
+
+@pytest.mark.parametrize(
+    ("benchmark", "subset", "golds"),
+    [
+        ("ocw", "default", ["0.25", "y = 2 x", r"\sqrt{2}"]),
+        ("mmlu_stem", "astronomy", ["C"]),
+        ("sat", "default", ["A"]),
+        ("amc", "default", ["142"]),
+        ("aime", "default", ["25"]),
+        ("math23k", "default", ["25%", r"2\frac{1}{3}"]),
+        ("ceval", "logic", ["C"]),
+        ("cmmlu", "anatomy", ["C"]),
+    ],
+)
+def test_rows_of_each_benchmark_give_their_gold_answers(
+    data_dir: Path, benchmark: str, subset: str, golds: list[str]
+) -> None:
+    documents = load_documents(benchmark, subset, data_dir)
+    assert [item.answer for item in documents.items] == golds and not documents.left_out
+
+
+def test_row_of_choices_that_lacks_one_or_has_no_letter_is_left_out(tmp_path: Path) -> None:
+    good = {"question": "q", "choices": ["a", "b", "c", "d"], "answer": "b"}
+    rows = [good, {**good, "choices": ["a"]}, {**good, "answer": 4}, {**good, "answer": True}]
+    (tmp_path / "mmlu-stem").mkdir()
+    (tmp_path / "mmlu-stem/astronomy.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    documents = load_documents("mmlu_stem", "astronomy", tmp_path)
+    assert [item.answer for item in documents.items] == ["B"] and len(documents.left_out) == 3
+    assert documents.items[0].problem == "q\n(A) a (B) b (C) c (D) d"
+
+
+def test_benchmark_that_no_hub_has_asks_for_a_folder() -> None:
+    with pytest.raises(InputError, match=r"--data DIR.*math23k/default\.jsonl"):
+        load_documents("math23k", "default")

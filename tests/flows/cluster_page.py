@@ -1,7 +1,7 @@
 """Runs each command of docs/cluster.md in small and prints what it prints: `cluster_page.py OUT --neox-dir CHECKOUT`.
 
 Makes a Slurm of two nodes on this machine (root, Debian's slurm-wlm and munge), trains with an unmodified GPT-NeoX on
-the CPU, and kills one process on the way. Paths are shown relative to OUT.
+the CPU, changes one byte of the data before and kills one process on the way. Paths are shown relative to OUT.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))  # before tests/, which has folders of the same names
 
 from build_runs import wait_until
-from slurm_cluster import SlurmCluster, why_not
+from slurm_cluster import SlurmCluster, trainers, why_not
 
 from neox_configs import config_path
 
@@ -101,12 +101,17 @@ def write_files(out: Path) -> None:
 def run_page(out: Path, cluster: SlurmCluster, show: Callable[..., int]) -> int:
     """The commands in the page's order; how many ended with another code than 0."""
     run, checkpoints = out / "run", out / "run/train/01-proof-pile/checkpoints"
-    launch = ("llemma", "launch", "run", "--engine", "neox", "--network-timeout", "300")
+    launch = ("llemma", "launch", "run", "--engine", "neox")
     failed = show("python", "-m", "proof_pile.build", "--out", "data")
     failed += show("python", "-c", MAKE_BASE)
     failed += show(*shlex.split("llemma convert codellama start --to neox --tensor-parallel 2 --rope-base 10000"))
     failed += show(*shlex.split("llemma plan small.yml --data data/mixture.json --init-from start --out run"))
     failed += show(*launch, "--min-nodes", "1", "--dry-run")
+    print("# one byte of data/data/web/train.bin is changed", flush=True)
+    flip_a_byte(out / "data/data/web/train.bin")
+    failed += not show(*launch, "--preflight-only")
+    print("# and changed back", flush=True)
+    flip_a_byte(out / "data/data/web/train.bin")
     failed += show(*launch, "--preflight-only")
     failed += show(*launch, "--min-nodes", "1")
     if failed:
@@ -119,10 +124,9 @@ def run_page(out: Path, cluster: SlurmCluster, show: Callable[..., int]) -> int:
     wait_until(lambda: not cluster.call("squeue", "--noheader", "--states=PD,R,CG").stdout.strip(), PATIENCE_S)
     failed += show("llemma", "status", "run", "--lines", "3")
     failed += show("grep", "-hF", "[llemma ", *(str(path) for path in sorted((run / "launch/logs").glob("0*.log"))))
-    back = "llemma convert run/train/02-decay/checkpoints hf --config run/stages/02-decay/neox.yml --hf-files start/hf"
-    failed += show(*shlex.split(back))
+    failed += show(*shlex.split("llemma convert run/train/02-decay/checkpoints hf --hf-files start/hf"))
     failed += show(
-        *shlex.split("llemma-eval run --model hf --tasks llemma_builtin --limit 4 --max-new-tokens 48"),
+        *shlex.split("llemma-eval run --model hf --tasks builtin --limit 4 --max-new-tokens 48"),
         "--out", "run/eval/after",
     )  # fmt: skip
     return failed + show("llemma", "report", "run")
@@ -142,18 +146,12 @@ def shown(out: Path, variables: Mapping[str, str], *words: str) -> int:
     return int(done.returncode != 0)
 
 
-def trainers(run: Path) -> list[int]:
-    """The processes of GPT-NeoX that train this run now."""
-    found = []
-    for folder in Path("/proc").glob("[0-9]*"):
-        try:
-            words = (folder / "cmdline").read_bytes().split(b"\0")
-        except OSError:
-            continue
-        is_ours = b"llemma.neox_engine.entry" in words and any(str(run).encode() in word for word in words)
-        if is_ours and words[0] not in (b"srun", b"bash"):
-            found.append(int(folder.name))
-    return sorted(found)
+def flip_a_byte(path: Path) -> None:
+    """Changes the first byte of a file, or changes it back."""
+    with open(path, "r+b") as file:
+        first = file.read(1)[0]
+        file.seek(0)
+        file.write(bytes([first ^ 1]))
 
 
 if __name__ == "__main__":

@@ -83,8 +83,13 @@ def test_apply_repairs_with_an_unknown_name_lists_the_known_ones(tmp_path: Path)
 
 @pytest.mark.parametrize("name", REPAIRS)
 def test_repair_of_a_checkout_that_has_changed_refuses_loudly(name: str, tmp_path: Path) -> None:
-    stage = {"packing": "isolated"}  # else the repair of packing has nothing to do
-    changed = EngineContext(neox_dir=tmp_path, config_path=tmp_path / "neox.yml", values={}, stage=stage)
+    changed = EngineContext(  # in which no repair has nothing to do
+        neox_dir=tmp_path,
+        config_path=tmp_path / "neox.yml",
+        values={"train_impl": "kto", "pack_impl": "pack_until_overflow"},
+        stage={"packing": "isolated"},
+        start="/start",
+    )
     with pytest.raises(RepairRefusedError, match=rf"the repair '{name}' was .* has no '.*--without-repair {name}"):
         apply_repairs([name], changed)
 

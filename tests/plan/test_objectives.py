@@ -146,6 +146,12 @@ def test_epochs_of_unpacked_answers_count_documents(
             {"train_micro_batch_size_per_gpu: 4": "train_micro_batch_size_per_gpu: 1"},
             "train_micro_batch_size_per_gpu is 1, but must be even",
         ),
+        (
+            "kto",
+            "smoke_cpu_kto",
+            {"kto_desirable_weight: 1.0": "kto_desirable_weight: 2.0"},
+            "kto_desirable_weight 2 and kto_undesirable_weight 1 blur",
+        ),
     ],
 )
 def test_overlay_of_another_objective_is_refused(
@@ -232,9 +238,3 @@ def test_documents_that_no_longer_fit_are_told_and_refused_where_nothing_is_left
         f"{lost}: 60 of 60 train documents of 'tasks' have nothing left to learn once they are cut to 41 tokens, which "
         "GPT-NeoX cannot pack: make the shards for this length (--seq-length 40)"
     )
-
-
-def test_kto_whose_answers_do_not_fill_the_sequence_is_told_what_its_beta_becomes() -> None:
-    """240,000 answers of 700 tokens in 2,048: GPT-NeoX's mean of the reward is 0.34, not 1."""
-    (warning,) = compile_plan(Request(recipe="numinamath")).warnings
-    assert "kto_beta 0.1 acts as 0.034 on a document of 700 of 2,048 tokens" in warning

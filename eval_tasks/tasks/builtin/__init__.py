@@ -1,1 +1,0 @@
-"""The built-in problems, written for this library."""

@@ -1,1 +1,0 @@
-"""MATH and MATH-500 with the four Minerva examples."""
