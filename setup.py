@@ -10,7 +10,7 @@ ROOT = Path(__file__).parent
 VERSION = re.search(r'^__version__ = "(.+)"$', (ROOT / "llemma/__init__.py").read_text(encoding="utf-8"), re.M)[1]
 
 TRAIN = ["torch>=2.4", "transformers>=4.57", "safetensors>=0.4.5"]
-EVAL = ["lm-eval[hf,math]>=0.4.13", "sympy>=1.12", "mpmath>=1.3", *TRAIN]
+EVAL = ["lm-eval[hf,math,api]>=0.4.13", "sympy>=1.12", "mpmath>=1.3", *TRAIN]
 PLOTS = ["matplotlib>=3.8"]
 RAY = ["ray>=2.40"]
 WEB = ["brotli>=1.1", "fastwarc>=0.15", "py3langid>=0.3", "resiliparse>=0.15"]
