@@ -30,9 +30,9 @@ def extract(completion: str, style: str = "auto") -> str | None:
     """The answer in a completion as bare text, or None.
 
     Styles: 'boxed' (the last \\boxed, with the boxes directly before it), 'minerva' (Final Answer: The final answer
-    is ...), 'gsm8k' (#### ..., or The answer is ...), 'choice' (a letter), 'last' (the last formula, else the last
-    number), 'auto' (these in turn without 'choice', but a text that is a bare answer stays whole), 'bare' (the whole
-    text). Raises ValueError for another style.
+    is ...), 'gsm8k' (#### ..., or The answer is ...), 'marked' (the first of these three, or the only formula among
+    words), 'choice' (a letter), 'last' (the last formula, else the last number), 'auto' (the first three, then a
+    text that is a bare answer whole, then 'last'), 'bare' (the whole text). Raises ValueError for another style.
     """
     if style not in STYLES:
         raise ValueError(f"unknown style {style!r}; known are {', '.join(STYLES)}")
@@ -41,12 +41,31 @@ def extract(completion: str, style: str = "auto") -> str | None:
     return answer.strip() or None if answer is not None else None
 
 
-def _auto(text: str) -> str | None:
-    for style in (_minerva, _boxed, _gsm8k, _formula, _last):
-        answer = style(text)
-        if answer is not None and answer.strip():
-            return answer
+def _first_of(text: str, *styles: Callable[[str], str | None]) -> str | None:
+    answers = (style(text) for style in styles)
+    return next((answer for answer in answers if answer is not None and answer.strip()), None)
+
+
+def _marked(text: str) -> str | None:
+    return _first_of(text, _minerva, _boxed, _gsm8k, _lone_formula)
+
+
+def _lone_formula(text: str) -> str | None:
+    """The only formula of a text, where nothing but words stands around it."""
+    if len(text) > _MAX_BARE:
+        return None
+    for opening, closing in _MATH:
+        before, _, rest = text.partition(opening)
+        inside, found, after = rest.partition(closing)
+        around = before + after
+        if found and inside.strip():
+            is_prose = not any(character.isdigit() or character in "$\\" for character in around)
+            return inside if is_prose and any(character.isalpha() for character in around) else None
     return None
+
+
+def _auto(text: str) -> str | None:
+    return _first_of(text, _minerva, _boxed, _gsm8k, _formula, _last)
 
 
 def _formula(text: str) -> str | None:
@@ -225,6 +244,7 @@ def _bare(text: str) -> str | None:
 
 STYLES: dict[str, Callable[[str], str | None]] = {
     "auto": _auto,
+    "marked": _marked,
     "boxed": _boxed,
     "minerva": _minerva,
     "gsm8k": _gsm8k,

@@ -11,6 +11,7 @@ from fractions import Fraction
 from eval_tasks.answers import limits
 from eval_tasks.answers.compare import Comparison
 from eval_tasks.answers.exact import substituted
+from eval_tasks.answers.extract import extract
 from eval_tasks.answers.policies import Policy, policy_named
 from eval_tasks.answers.reading import Reading, read
 from eval_tasks.answers.values import (
@@ -59,7 +60,11 @@ class Judgement:
 def judge(
     gold: str, prediction: str | None, policy: str | Policy = "standard", **options: bool | int | float
 ) -> Judgement:
-    """Whether a bare answer equals the gold answer. Never raises on any text; `options` change the policy's."""
+    """Whether an answer equals the gold answer. Never raises on any text; `options` change the policy's.
+
+    Both are bare answers. Where they are not equal as they stand, one with a mark (a box, "####", "the answer is ...",
+    a single formula among words) is taken for a completion; `extract` finds answers without a mark too.
+    """
     chosen = policy if isinstance(policy, Policy) and not options else policy_named(policy, **options)
     if prediction is None or not prediction.strip():
         return Judgement(Outcome.NO_ANSWER, "the prediction is empty")
@@ -68,11 +73,21 @@ def judge(
 
         return judge_published(gold, prediction, chosen.metric)
     try:
-        return _judge(gold, prediction, chosen)
+        judgement = _judge(gold, prediction, chosen)
+        if judgement.outcome in (Outcome.DIFFERENT, Outcome.UNPARSED) and (marked := _marked(gold, prediction)):
+            of_marked = _judge(*marked, chosen)
+            return of_marked if of_marked.outcome in (Outcome.EQUAL, Outcome.DIFFERENT) else judgement
+        return judgement
     except RecursionError:
         return Judgement(Outcome.UNPARSED, "nested too deeply")
     except Exception as error:  # a fault of ours must not end hours of evaluation; tests look for this reason
         return Judgement(Outcome.UNPARSED, f"{FAULT}: {type(error).__name__}")
+
+
+def _marked(gold: str, prediction: str) -> tuple[str, str] | None:
+    """Both with what is marked in them as the answer; None where nothing is."""
+    found = [extract(text, "marked") for text in (gold, prediction)]
+    return (found[0] or gold, found[1] or prediction) if any(found) else None
 
 
 def judge_many(
