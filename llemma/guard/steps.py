@@ -1,13 +1,11 @@
-"""The guard's settings as people write them (a stage's `guard:`), and the embedded trainer's judge."""
+"""The guard's settings as people write them: a stage's `guard:`."""
 
 from __future__ import annotations
 
 import pydantic
 
 from llemma.core.config import Config
-from llemma.guard.ladder import Action, Ladder, LadderPolicy, Verdict
-
-__all__ = ["Action", "GuardPolicy", "StepGuard", "Verdict"]
+from llemma.guard.ladder import LadderPolicy
 
 
 class GuardPolicy(Config):
@@ -27,10 +25,3 @@ class GuardPolicy(Config):
     def ladder_policy(self) -> LadderPolicy:
         """The same without pydantic."""
         return LadderPolicy(**self.model_dump())
-
-
-class StepGuard(Ladder):
-    """The embedded trainer's judge: it stops where GPT-NeoX's goes back to a checkpoint."""
-
-    def __init__(self, policy: GuardPolicy) -> None:
-        super().__init__(policy.ladder_policy(), can_roll_back=False)

@@ -9,7 +9,9 @@ import argparse
 from pathlib import Path
 
 from llemma.core.errors import InputError, MissingPackageError
-from llemma.train.places import StagePlaces, export_folder, find_stages, only_trainer
+from llemma.train.places import StagePlaces, export_folder, find_stages, only_trainer, stage_before
+
+HANG_TIMEOUT_S = 1800.0  # far beyond any step, validation or checkpoint; chosen by us
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -32,12 +34,21 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default="auto",
         help="where to compute (default: a GPU if there is one)",
     )
+    parser.add_argument(
+        "--hang-timeout",
+        type=float,
+        default=HANG_TIMEOUT_S,
+        metavar="SECONDS",
+        help="end with exit code 1 where no step is finished for so long; 0 never does (default: %(default)g)",
+    )
 
 
 def run(args: argparse.Namespace) -> int:
     """Trains, exports after the last stage, and prints where things lie. Stopped by a signal: 0, by Ctrl-C: 130."""
     if args.threads is not None and args.threads < 1:
         raise InputError(f"--threads is {args.threads}, but must be at least 1")
+    if not 0 <= args.hang_timeout < 1e6:
+        raise InputError(f"--hang-timeout is {args.hang_timeout:g}, but must lie between 0 and 1,000,000 seconds")
     stages = find_stages(args.run)
     if args.stage is not None and not 1 <= args.stage <= len(stages):
         raise InputError(f"--stage is {args.stage}, but {args.run} has the stages 1 to {len(stages)}")
@@ -66,10 +77,11 @@ def run(args: argparse.Namespace) -> int:
                     stage,
                     settings,
                     tokenizer,
-                    stages[number - 1] if number else None,
+                    stage_before(stages, number, settings.plan.start_from),
                     device=torch.device(device),
                     num_threads=args.threads,
                     should_stop=stop.is_made,
+                    hang_timeout_s=args.hang_timeout or None,
                 )
                 _print_outcome(stage, outcome.state, outcome.iteration, outcome.tokens_per_s)
                 if outcome.state == "stopped":

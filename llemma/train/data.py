@@ -2,25 +2,33 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 
-from llemma.core.errors import DamagedFileError
+from llemma.core.errors import DamagedFileError, WorkError
 from llemma.core.files import sha256_file, stable_hash
-from llemma.core.indexed.blending import Blend
+from llemma.core.indexed.blending import Blend, blend_indices, normalized_weights, samples_per_source
 from llemma.core.indexed.layout import bin_path, idx_path
-from llemma.train.documents import document_names
+from llemma.core.indexed.reader import IndexedReader
+from llemma.guard.exclusions import Exclusions
+from llemma.train.batch import IGNORED, Batch, BatchRules, make_batch
+from llemma.train.document_packing import order_of_documents
+from llemma.train.documents import document_names, shown
 from llemma.train.settings import Settings, WeightedPath
 
 # A source with a small weight gets at least so many samples, or its own loss would be noise. Chosen by us.
 MIN_SAMPLES_PER_SOURCE = 8
 _BLOCKS = 64  # of a large .bin that is too long to be hashed whole at every start
 _BLOCK_BYTES = 1 << 16
+_SHOWN_TOKENS = 40  # of a document's beginning; chosen by us
+Decode = Callable[[Sequence[int]], str]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,19 +37,44 @@ class Samples:
 
     blend: Blend
     sources: tuple[WeightedPath, ...]
+    labels: tuple[IndexedReader | None, ...]  # beside each source's tokens, where it has them
     vocab_rows: int
+    num_planned: int
+    exclusions: Exclusions = field(default_factory=Exclusions)
 
     @classmethod
-    def build(
-        cls, sources: tuple[WeightedPath, ...], num_samples: int, seq_length: int, seed: int, vocab_rows: int
-    ) -> Samples:
+    def build(cls, settings: Settings, sources: tuple[WeightedPath, ...], num_samples: int, vocab_rows: int) -> Samples:
         """The samples that NeoX would draw from the sources."""
-        pairs = [(source.prefix, source.weight) for source in sources]
-        return cls(blend=Blend.build(pairs, num_samples, seq_length, seed), sources=sources, vocab_rows=vocab_rows)
+        labels = tuple(IndexedReader(source.labels) if source.labels else None for source in sources)
+        blend = _blend(settings, sources, labels, num_samples)
+        return cls(blend=blend, sources=sources, labels=labels, vocab_rows=vocab_rows, num_planned=num_samples)
+
+    def without(self, exclusions: Exclusions) -> Samples:
+        """The same samples without some: those behind them move up, and at the end NeoX's blend gives more."""
+        if not exclusions:
+            return dataclasses.replace(self, exclusions=exclusions)
+        weights = [source.weight for source in self.sources]
+        source_index, sample_index = blend_indices(weights, self.num_planned + len(exclusions))
+        lengths = np.array([len(order) - 1 for order in self.blend.sources])  # NeoX's own, see llemma.core.indexed
+        is_beyond = sample_index >= lengths[source_index]
+        is_beyond[: self.num_planned] = False
+        end = int(np.argmax(is_beyond)) if is_beyond.any() else len(is_beyond)
+        blend = dataclasses.replace(self.blend, source_index=source_index[:end], sample_index=sample_index[:end])
+        return dataclasses.replace(self, blend=blend, exclusions=exclusions)
+
+    def numbers(self, position: int, count: int) -> list[int]:
+        """The numbers of `count` samples from a position on; behind the last one the blend begins anew.
+
+        Raises WorkError where all samples are left out.
+        """
+        there = len(self.blend) - len(self.exclusions)
+        if there < 1:
+            raise WorkError(f"the guard has left out all of the {len(self.blend)} samples: nothing is left to train on")
+        return [self.exclusions.number_at((position + offset) % there) for offset in range(count)]
 
     def tokens(self, numbers: Sequence[int]) -> np.ndarray:
         """Tokens of samples, int64, shape (samples, seq_length + 1). Raises DamagedFileError for an unknown token."""
-        batch = np.stack([self.blend.sample(number)[0] for number in numbers])
+        batch = np.stack([self._row(number) for number in numbers])
         if int(batch.max()) >= self.vocab_rows or int(batch.min()) < 0:
             row = int(np.argmax(((batch >= self.vocab_rows) | (batch < 0)).any(axis=1)))
             source, _ = self.blend.place(numbers[row])
@@ -51,12 +84,33 @@ class Samples:
             )
         return batch
 
+    def batch(self, numbers: Sequence[int], rules: BatchRules) -> Batch:
+        """A micro-batch of samples."""
+        labels = None
+        if self.labels[0] is not None:
+            labels = torch.from_numpy(np.stack([self._row(number, of_labels=True) for number in numbers]))
+        return make_batch(torch.from_numpy(self.tokens(numbers)), rules, labels)
+
+    def _row(self, number: int, *, of_labels: bool = False) -> np.ndarray:
+        """Tokens or labels of a sample, int64, shape (seq_length + 1,), cut or padded to that length as in NeoX."""
+        source, sample = self.blend.place(number)
+        order = self.blend.sources[source]
+        reader = self.labels[source] if of_labels else order.reader
+        assert reader is not None  # else there would be no sample
+        row = np.full(order.seq_length + 1, IGNORED if of_labels else 0, dtype=np.int64)
+        at = 0
+        for span in order.spans(sample):
+            length = min(span.length, len(row) - at)
+            row[at : at + length] = reader.get(span.document, span.offset, length)
+            at += length
+        return row
+
     def source_name(self, number: int) -> str:
         """The name of a sample's source."""
         return self.sources[self.blend.place(number)[0]].name
 
-    def describe(self, numbers: Sequence[int], limit: int = 8) -> str:
-        """The documents of samples in words, for a message: source and document numbers in its .bin.
+    def describe(self, numbers: Sequence[int], decode: Decode, limit: int) -> str:
+        """The documents of samples in words, for a message: source, document numbers in its .bin, how each begins.
 
         Where the data build's side file lies beside the .bin, the documents' ids, sources and names stand there too.
         """
@@ -67,17 +121,57 @@ class Samples:
         names = {source: document_names(self.sources[source].prefix, held) for source, held in wanted.items()}
         parts = []
         for number, held in documents.items():
-            named = names[self.blend.place(number)[0]]
+            source, _ = self.blend.place(number)
             parts.append(f"  sample {number}: {self.source_name(number)}, documents {', '.join(map(str, held))}")
-            parts += [f"    document {document}: {named[document]}" for document in held if document in named]
+            for document in held:
+                told = [str(names[source][document])] if document in names[source] else []
+                told.append(f"begins {shown(self._beginning(source, document, decode))}")
+                parts.append(f"    document {document}: {', '.join(told)}")
         more = len(numbers) - limit
         return "\n".join(parts) + (f"\n  and {more} more samples" if more > 0 else "")
+
+    def _beginning(self, source: int, document: int, decode: Decode) -> str:
+        """The first words of a document."""
+        reader = self.blend.sources[source].reader
+        assert reader is not None  # an order of a blend is built from a reader
+        size = int(reader.sizes[document])
+        return decode(reader.get(document, 0, min(size, _SHOWN_TOKENS)).tolist())
+
+
+def _blend(
+    settings: Settings,
+    sources: tuple[WeightedPath, ...],
+    labels: tuple[IndexedReader | None, ...],
+    num_samples: int,
+) -> Blend:
+    config, weights = settings.config, [source.weight for source in sources]
+    if settings.packing == "packed":
+        pairs = [(source.prefix, source.weight) for source in sources]
+        return Blend.build(pairs, num_samples, config.seq_length, config.seed)
+    counts = samples_per_source(weights, num_samples)
+    source_index, sample_index = blend_indices(weights, num_samples)
+    return Blend(
+        sources=tuple(
+            order_of_documents(
+                IndexedReader(source.prefix),
+                beside,
+                count,
+                config.seq_length,
+                config.seed,
+                settings.packing,
+                settings.allow_chopped,
+            )
+            for source, beside, count in zip(sources, labels, counts, strict=True)
+        ),
+        weights=tuple(normalized_weights(weights)),
+        source_index=source_index,
+        sample_index=sample_index,
+    )
 
 
 def training_samples(settings: Settings, vocab_rows: int) -> Samples:
     """All samples of a stage."""
-    config = settings.config
-    return Samples.build(settings.train, settings.num_train_samples, config.seq_length, config.seed, vocab_rows)
+    return Samples.build(settings, settings.train, settings.num_train_samples, vocab_rows)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -97,11 +191,10 @@ def validation_set(settings: Settings, vocab_rows: int) -> ValidationSet | None:
     """The validation samples of a stage, None where it has none."""
     if not settings.num_validation_samples:
         return None
-    config = settings.config
     total = settings.num_planned_validation_samples
     smallest = min((source.weight for source in settings.validation if source.weight > 0), default=1.0)
     share = smallest / sum(source.weight for source in settings.validation)
-    samples = Samples.build(settings.validation, total, config.seq_length, config.seed, vocab_rows)
+    samples = Samples.build(settings, settings.validation, total, vocab_rows)
     overall = range(settings.num_validation_samples)
     counts = np.bincount(samples.blend.source_index[: len(overall)], minlength=len(settings.validation))
     extra = []
@@ -125,6 +218,7 @@ def data_fingerprint(settings: Settings) -> str:
             "num_samples": settings.num_train_samples,
             "seq_length": settings.config.seq_length,
             "seed": settings.config.seed,
+            "packing": [settings.packing, settings.allow_chopped],
         }
     )
 
@@ -136,6 +230,7 @@ def _source_identity(source: WeightedPath) -> dict[str, Any]:
         "idx": sha256_file(idx_path(source.prefix)),
         "bytes": tokens.stat().st_size,
         "blocks": _hash_blocks(tokens),
+        "labels": _hash_blocks(bin_path(source.labels)) if source.labels else None,
     }
 
 

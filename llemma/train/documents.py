@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-_MAX_NAME = 200  # characters shown of a name, which may be anything; chosen by us
+_MAX_NAME = 200  # characters shown of a text; chosen by us
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -22,7 +22,7 @@ class DocumentName:
 
     def __str__(self) -> str:
         # Names come from outside: quoted, so that no control character reaches the terminal.
-        return f"id {_shown(self.id)}, source {_shown(self.source)}, name {_shown(self.name)}"
+        return f"id {shown(self.id)}, source {shown(self.source)}, name {shown(self.name)}"
 
 
 def document_names(prefix: str | Path, numbers: Iterable[int]) -> dict[int, DocumentName]:
@@ -57,5 +57,6 @@ def document_names(prefix: str | Path, numbers: Iterable[int]) -> dict[int, Docu
     return found
 
 
-def _shown(text: str) -> str:
+def shown(text: str) -> str:
+    """A text from outside for a terminal: quoted, its control characters written out, cut where it is long."""
     return repr(text if len(text) <= _MAX_NAME else text[:_MAX_NAME] + "…")

@@ -22,7 +22,7 @@ _HONOURED = """
     train_batch_size train_micro_batch_size_per_gpu gradient_accumulation_steps global_num_gpus
     model_parallel_size pipe_parallel_size train_data_paths train_data_weights valid_data_paths valid_data_weights
     vocab_file data_impl load seed eval_interval eval_iters checkpoint_factor checkpoint_scale extra_save_iters
-    keep_last_n_checkpoints eod_mask_loss
+    keep_last_n_checkpoints eod_mask_loss train_label_data_paths valid_label_data_paths pack_impl allow_chopped
 """
 HONOURED = frozenset(_HONOURED.split())
 
@@ -53,7 +53,7 @@ _HARMLESS_BY_REASON = {
         save finetune no_load_optim no_load_rng no_save_optim no_save_rng checkpoint s3_path s3_chunk_size
         override_lr_scheduler use_checkpoint_lr_scheduler""",
     "only the vocabulary file is read": "tokenizer_type merge_file",
-    "used at the end by NeoX alone": "test_data_paths test_data_weights",
+    "used at the end by NeoX alone": "test_data_paths test_data_weights test_label_data_paths",
     "a property of a norm that Llama has not": "layernorm_epsilon scalenorm_epsilon",
 }
 HARMLESS = {key: reason for reason, keys in _HARMLESS_BY_REASON.items() for key in keys.split()}
@@ -119,6 +119,14 @@ def _value_problems(config: NeoxConfig) -> list[tuple[str, str]]:
         "optimizer",
         f"its type must be Adam (with decoupled decay, as NeoX runs it) or cpu_adam, not {config.optimizer.type}",
     )
+    for split in ("train", "valid"):
+        key = f"{split}_label_data_paths"
+        labels, paths = config.other.get(key), getattr(config, f"{split}_data_paths")
+        if isinstance(labels, list) and len(labels) != len(paths or []):
+            found.append((key, f"'{key}' names {len(labels)} data sets, but '{split}_data_paths' {len(paths or [])}"))
+    if config.other.get("pack_impl", "packed") == "unpacked" and not config.other.get("train_label_data_paths"):
+        wanted = "leaving documents unpacked needs train_label_data_paths"
+        found.append(("pack_impl", f"'pack_impl' is 'unpacked', but {wanted}"))
     kinds = sorted(set(config.attention_kinds) - {"global", "flash"})
     check(not kinds, "attention_config", f"only full attention (global, flash) is honoured, not {', '.join(kinds)}")
     return found

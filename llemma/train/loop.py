@@ -2,40 +2,34 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 import torch
 from transformers import LlamaForCausalLM
 
-from llemma.core.errors import InputError, WorkError
+from llemma.core.errors import InputError
 from llemma.core.logging import get_logger
 from llemma.core.progress import progress
 from llemma.core.records import write_record
-from llemma.core.schemas import MetricLine
-from llemma.guard.checkpoints import find_checkpoint, new_checkpoint, remove_after, retain
-from llemma.guard.steps import StepGuard
-from llemma.schedules import learning_rate
-from llemma.train.checkpoint import (
-    CheckpointFacts,
-    check_same_run,
-    read_facts,
-    restore_state,
-    save_checkpoint,
-    this_version,
-)
-from llemma.train.data import Samples, ValidationSet, data_fingerprint, training_samples, validation_set
+from llemma.guard.checkpoints import FoundCheckpoint, find_checkpoint, list_checkpoints, remove_after
+from llemma.guard.exclusions import Exclusions
+from llemma.guard.ladder import Ladder
+from llemma.guard.ledger import Ledger, read_lines, sum_up
+from llemma.guard.manifest import check_manifest
+from llemma.train.checkpoint import CheckpointFacts, check_same_run, read_facts, restore_state, this_version
+from llemma.train.data import data_fingerprint, training_samples, validation_set
 from llemma.train.metrics import MetricsFile
 from llemma.train.model import load_model, random_model
 from llemma.train.optimizer import make_optimizer
 from llemma.train.places import StagePlaces
 from llemma.train.preflight import TokenizerFacts, check_model_folder
 from llemma.train.settings import Settings
-from llemma.train.step import apply_update, compute_gradients, drop_gradients
-from llemma.train.validation import validation_loss
+from llemma.train.stage_run import StageRun, goodput, make_step, save, validate
+from llemma.train.watchdog import Watchdog
+from llemma.train.writer import CheckpointWriter
 
 _log = get_logger(__name__)
 
@@ -50,44 +44,6 @@ class StageOutcome:
     tokens_per_s: float | None  # of the steps of this call; None where it made none
 
 
-@dataclass(kw_only=True)
-class StageRun:
-    """A stage while it is being trained: what a checkpoint holds, and what it is written with."""
-
-    places: StagePlaces
-    settings: Settings
-    model: LlamaForCausalLM
-    optimizer: torch.optim.AdamW
-    guard: StepGuard
-    samples: Samples
-    validation: ValidationSet | None
-    metrics: MetricsFile
-    fingerprint: str
-    num_threads: int
-    masked_after: int | None
-    iteration: int = 0
-    earlier_seconds: float = 0.0
-    step_seconds: float = 0.0
-    steps_here: int = 0
-    saved_at: int | None = None
-    started: float = field(default_factory=time.perf_counter)
-
-    @property
-    def seconds(self) -> float:
-        """Seconds that the stage has run, over all attempts up to their last checkpoints."""
-        return self.earlier_seconds + time.perf_counter() - self.started
-
-    @property
-    def consumed_samples(self) -> int:
-        """The position in the data; a step that was left out has consumed its samples too."""
-        return self.iteration * self.settings.batch_size
-
-    @property
-    def tokens_per_s(self) -> float | None:
-        """Training speed of this call, validation and checkpoints aside."""
-        return self.steps_here * self.settings.tokens_per_iteration / self.step_seconds if self.step_seconds else None
-
-
 def train_stage(
     places: StagePlaces,
     settings: Settings,
@@ -97,8 +53,12 @@ def train_stage(
     device: torch.device,
     num_threads: int | None,
     should_stop: Callable[[], bool],
+    hang_timeout_s: float | None = None,
 ) -> StageOutcome:
-    """Trains a stage from its newest sound checkpoint, or from its beginning, to its end or until told to stop."""
+    """Trains a stage from its newest sound checkpoint, or from its beginning, to its end or until told to stop.
+
+    `previous` is the stage that it begins with, where it begins with one.
+    """
     found = find_checkpoint(places.checkpoints)
     for fault in found.passed_over if found else ():
         _log.warning("%s: this checkpoint is passed over for the one before", fault)
@@ -112,37 +72,61 @@ def train_stage(
     threads = num_threads or (facts.num_threads if facts else torch.get_num_threads())
     torch.set_num_threads(threads)
     torch.manual_seed(settings.config.seed)
-    guard = StepGuard(settings.guard)
-    if found and facts:
-        check_model_folder(found.path, settings)
-        model = load_model(found.path, device)
-        optimizer = make_optimizer(model, settings.config)
-        restore_state(found.path, model, optimizer)
-        guard.restore(facts.guard)
-        remove_after(places.checkpoints, found.step)
-    else:
-        model, optimizer = _begin(settings, previous, device)
-    rows = model.config.vocab_size
-    run = StageRun(
-        places=places,
-        settings=settings,
-        model=model,
-        optimizer=optimizer,
-        guard=guard,
-        samples=training_samples(settings, rows),
-        validation=validation_set(settings, rows),
-        metrics=MetricsFile(places.metrics, found.step if found else None),
-        fingerprint=fingerprint,
-        num_threads=threads,
-        masked_after=tokenizer.eod_id if settings.eod_mask_loss else None,
-        iteration=facts.iteration if facts else 0,
-        earlier_seconds=facts.seconds if facts else 0.0,
-        saved_at=facts.iteration if facts else None,
-    )
-    try:
-        return _train(run, should_stop)
-    finally:
-        run.metrics.close()
+    watchdog = Watchdog(hang_timeout_s)
+    ledger = Ledger(places.folder)
+    with watchdog.watching():
+        guard = Ladder(settings.guard.ladder_policy(), can_roll_back=True)
+        guard.num_rollbacks = sum_up(read_lines(places.ledger)).rollbacks
+        if found and facts:
+            check_model_folder(found.path, settings)
+            model = load_model(found.path, device)
+            optimizer = make_optimizer(model, settings.config)
+            restore_state(found.path, model, optimizer)
+            guard.restore(facts.guard)
+            remove_after(places.checkpoints, found.step)
+        else:
+            model, optimizer = _begin(settings, previous, device)
+        rows = model.config.vocab_size
+        iteration = facts.iteration if facts else 0
+        run = StageRun(
+            places=places,
+            settings=settings,
+            tokenizer=tokenizer,
+            model=model,
+            optimizer=optimizer,
+            guard=guard,
+            samples=training_samples(settings, rows).without(Exclusions.read(places.folder)),
+            validation=validation_set(settings, rows),
+            metrics=MetricsFile(places.metrics, found.step if found else None),
+            ledger=ledger,
+            writer=CheckpointWriter(
+                places.checkpoints,
+                settings.config.keep_last_n_checkpoints,
+                lambda step: ledger.write("saved", step),
+            ),
+            watchdog=watchdog,
+            fingerprint=fingerprint,
+            num_threads=threads,
+            iteration=iteration,
+            earlier_seconds=facts.seconds if facts else 0.0,
+            saved_at=facts.iteration if facts else None,
+        )
+        del model, optimizer  # the run may replace its own
+        _note_start(ledger, iteration, found)
+        try:
+            return _train(run, should_stop)
+        except Exception:
+            run.writer.finish()  # a checkpoint that is half written when the run fails is worth having
+            raise
+        finally:
+            run.metrics.close()
+
+
+def _note_start(ledger: Ledger, iteration: int, found: FoundCheckpoint | None) -> None:
+    passed_over = list(found.passed_over) if found else []
+    ledger.write("start", iteration, processes=1, passed_over=passed_over)
+    if passed_over:
+        ledger.write("fall-back", iteration, reasons=passed_over)
 
 
 def _begin(
@@ -156,19 +140,38 @@ def _begin(
     if plan.start == "hf":
         model = load_model(Path(plan.init_from or ""), device)
         return model, make_optimizer(model, settings.config)
+    folder = _checkpoint_to_begin_with(settings, previous)
+    check_model_folder(folder, settings, any_rope_base=True)
+    model = load_model(folder, device, settings.config)
+    optimizer = make_optimizer(model, settings.config)
+    if plan.carry_optimizer:
+        restore_state(folder, model, optimizer, with_random_state=False)
+    return model, optimizer
+
+
+def _checkpoint_to_begin_with(settings: Settings, previous: StagePlaces | None) -> Path:
+    """The checkpoint of another stage that this one begins with: of the iteration that is named, else its last."""
     if previous is None:
         raise InputError(f"{settings.stage}: begins with the stage before, but there is none")
-    found = find_checkpoint(previous.checkpoints)
-    if found is None or not previous.record.exists():
+    wanted = settings.plan.start_iteration
+    checkpoints = dict(list_checkpoints(previous.checkpoints))
+    if not previous.record.exists() and (wanted is None or wanted not in checkpoints):
         raise InputError(
             f"{settings.stage}: begins with {previous.name}, which is not finished: train that stage first"
         )
-    check_model_folder(found.path, settings)
-    model = load_model(found.path, device)
-    optimizer = make_optimizer(model, settings.config)
-    if plan.carry_optimizer:
-        restore_state(found.path, model, optimizer, with_random_state=False)
-    return model, optimizer
+    if wanted is None:
+        found = find_checkpoint(previous.checkpoints)
+        if found is None:
+            raise InputError(f"{settings.stage}: begins with {previous.name}, whose checkpoints are gone")
+        return found.path
+    if wanted not in checkpoints:
+        there = ", ".join(map(str, sorted(checkpoints))) or "none"
+        raise InputError(
+            f"{settings.stage}: begins with iteration {wanted} of {previous.name}, which has no checkpoint of it "
+            f"(there are: {there}): remove {previous.folder} to train that stage again"
+        )
+    check_manifest(checkpoints[wanted])
+    return checkpoints[wanted]
 
 
 def _warn_of_other_surroundings(facts: CheckpointFacts, device: torch.device, num_threads: int | None) -> None:
@@ -189,20 +192,26 @@ def _train(run: StageRun, should_stop: Callable[[], bool]) -> StageOutcome:
     settings = run.settings
     last = settings.last_iteration
     if run.iteration == 0:
-        _validate(run)
+        validate(run)
     with progress(f"train {settings.stage}", total=last, unit="steps") as shown:
         shown.advance(run.iteration)
         while run.iteration < last:
             if should_stop():
-                _save(run)
+                save(run)
+                run.writer.wait()
                 return _outcome(run, "stopped")
-            loss = _step(run)
+            before = run.iteration
+            loss = make_step(run)
             shown.note(f"loss {loss:.3f}, {run.tokens_per_s or 0:,.0f} tokens/s")
-            shown.advance()
+            shown.advance(run.iteration - before)
+            if run.iteration <= before:
+                continue  # it went back to a checkpoint, where all of this is done
             if settings.is_validated(run.iteration):
-                _validate(run)
+                validate(run)
             if settings.is_saved(run.iteration):
-                _save(run)
+                save(run)
+        run.writer.wait()
+    run.ledger.write("finish", run.iteration)
     write_record(
         run.places.record,
         kind="trained-stage",
@@ -215,6 +224,7 @@ def _train(run: StageRun, should_stop: Callable[[], bool]) -> StageOutcome:
             "parameters": sum(parameter.numel() for parameter in run.model.parameters()),
         },
         seconds=round(run.seconds, 3),
+        goodput=goodput(run),
     )
     return _outcome(run, "finished")
 
@@ -224,98 +234,3 @@ def _outcome(run: StageRun, state: Literal["finished", "stopped"]) -> StageOutco
     return StageOutcome(
         state=state, iteration=run.iteration, checkpoint=found.path if found else None, tokens_per_s=run.tokens_per_s
     )
-
-
-def _step(run: StageRun) -> float:
-    """Makes the next step, or leaves it out, and writes its line. Returns the loss."""
-    settings = run.settings
-    started = time.perf_counter()
-    first = run.consumed_samples
-    numbers = range(first, first + settings.batch_size)
-    micro_batches = [
-        torch.from_numpy(run.samples.tokens(numbers[at : at + settings.micro_batch]))
-        for at in range(0, settings.batch_size, settings.micro_batch)
-    ]
-    gradients = compute_gradients(run.model, micro_batches, settings.precision, run.masked_after)
-    lr = learning_rate(settings.schedule, run.iteration)
-    verdict = run.guard.judge(gradients.loss, gradients.grad_norm)
-    if verdict.action == "take":
-        apply_update(run.model, run.optimizer, gradients, settings.config.gradient_clipping, lr)
-    else:
-        drop_gradients(run.optimizer)
-    run.iteration += 1
-    seconds = time.perf_counter() - started
-    run.step_seconds += seconds
-    run.steps_here += 1
-    run.metrics.write(
-        MetricLine(
-            kind="train",
-            stage=settings.stage,
-            iteration=run.iteration,
-            loss=_finite(gradients.loss),
-            lr=lr,
-            grad_norm=_finite(gradients.grad_norm),
-            tokens=run.iteration * settings.tokens_per_iteration,
-            tokens_per_s=round(settings.tokens_per_iteration / seconds, 1),
-            seconds=round(run.seconds, 3),
-        )
-    )
-    if verdict.action != "take":
-        message = f"step left out: {verdict.reason}"
-        _log.warning("%s, iteration %d: %s", settings.stage, run.iteration, message)
-        run.metrics.write(MetricLine(kind="event", stage=settings.stage, iteration=run.iteration, message=message))
-    if verdict.action == "stop":
-        raise WorkError(
-            f"{settings.stage} was stopped at iteration {run.iteration}: {verdict.reason}.\n"
-            f"The last step drew on these documents:\n{run.samples.describe(numbers)}\n"
-            f"The last checkpoint is kept in {run.places.checkpoints}. Look at these documents, lower the learning "
-            "rate, or plan a new run that begins with an earlier checkpoint"
-        )
-    return gradients.loss
-
-
-def _finite(value: float) -> float | None:
-    """JSON has no NaN and no infinity: they are left out, and the event line says what was found."""
-    return value if abs(value) < float("inf") else None
-
-
-def _validate(run: StageRun) -> None:
-    if run.validation is None:
-        return
-    found = validation_loss(
-        run.model, run.validation, run.settings.micro_batch, run.settings.precision, run.masked_after
-    )
-    run.metrics.write(
-        MetricLine(
-            kind="validation",
-            stage=run.settings.stage,
-            iteration=run.iteration,
-            loss=_finite(found.loss),
-            by_source={name: loss for name, loss in found.by_source.items() if _finite(loss) is not None},
-            tokens=run.iteration * run.settings.tokens_per_iteration,
-            seconds=round(run.seconds, 3),
-        )
-    )
-
-
-def _save(run: StageRun) -> None:
-    """Writes a checkpoint of the state after the last step, unless that is the one on the disk."""
-    if run.saved_at == run.iteration or run.iteration == 0:
-        return
-    facts = CheckpointFacts(
-        stage=run.settings.stage,
-        iteration=run.iteration,
-        consumed_samples=run.consumed_samples,
-        tokens=run.iteration * run.settings.tokens_per_iteration,
-        seconds=round(run.seconds, 3),
-        num_threads=run.num_threads,
-        device=next(run.model.parameters()).device.type,
-        data_fingerprint=run.fingerprint,
-        identity=run.settings.identity(),
-        guard=run.guard.state(),
-        versions=this_version(),
-    )
-    with new_checkpoint(run.places.checkpoints, run.iteration) as folder:
-        save_checkpoint(folder, run.model, run.optimizer, facts)
-    retain(run.places.checkpoints, run.settings.config.keep_last_n_checkpoints)
-    run.saved_at = run.iteration

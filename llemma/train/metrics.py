@@ -15,9 +15,16 @@ class MetricsFile:
 
     def __init__(self, path: Path, resumed_at: int | None) -> None:
         """Opens the file after cutting off what comes after the step that is gone on from (None: all of it)."""
+        self._path = path
         path.parent.mkdir(parents=True, exist_ok=True)
         cut_after(path, resumed_at)
         self._file: IO[str] = open(path, "a", encoding="utf-8")  # noqa: SIM115 - held open until close()
+
+    def cut_after(self, iteration: int) -> None:
+        """Takes back the lines after an iteration that the run goes back to."""
+        self._file.close()
+        cut_after(self._path, iteration)
+        self._file = open(self._path, "a", encoding="utf-8")  # noqa: SIM115 - held open until close()
 
     def write(self, line: MetricLine) -> None:
         """Adds one line."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import re
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors import SafetensorError
@@ -19,14 +20,22 @@ from transformers.utils import logging as transformers_logging
 from llemma.core.errors import DamagedFileError, InputError
 from llemma.core.files import read_json, write_json
 from llemma.neox.config import NeoxConfig
+from llemma.train.batch import IGNORED, Batch
 from llemma.train.settings import Precision
 
-_IGNORED = -100  # PyTorch's own label for positions without a loss
 
+def load_model(folder: Path, device: torch.device, config: NeoxConfig | None = None) -> LlamaForCausalLM:
+    """The model of a Hugging Face folder in fp32. Raises InputError if weights are missing or unknown.
 
-def load_model(folder: Path, device: torch.device) -> LlamaForCausalLM:
-    """The model of a Hugging Face folder in fp32. Raises InputError if weights are missing or unknown."""
+    With a configuration it takes that one's RoPE base and length: the same weights, for another stage.
+    """
     transformers_logging.disable_progress_bar()
+    changes: dict[str, Any] = {}
+    if config is not None:
+        changes = {
+            "rope_parameters": {"rope_type": "default", "rope_theta": float(config.rotary_emb_base)},
+            "max_position_embeddings": config.max_position_embeddings,
+        }
     try:
         model, report = LlamaForCausalLM.from_pretrained(
             folder,
@@ -35,6 +44,7 @@ def load_model(folder: Path, device: torch.device) -> LlamaForCausalLM:
             local_files_only=True,
             use_safetensors=True,
             output_loading_info=True,
+            **changes,
         )
     except (OSError, RuntimeError, ValueError) as error:
         raise InputError(f"{folder}: the weights cannot be loaded ({error})") from None
@@ -104,20 +114,18 @@ def write_tensors(tensors: dict[str, torch.Tensor], path: Path) -> None:
         raise OSError(int(found[1]), os.strerror(int(found[1])), str(path)) from None
 
 
-def token_losses(
-    model: LlamaForCausalLM, tokens_BS: torch.Tensor, precision: Precision, masked_after: int | None, reduction: str
-) -> torch.Tensor:
-    """Cross-entropy of the next token: the mean over the unmasked positions, or (`none`) each position, shape (B, S-1).
-
-    `masked_after` is the end-of-document id whose successors do not count (NeoX's eod_mask_loss), or None.
-    """
-    inputs, labels = tokens_BS[:, :-1], tokens_BS[:, 1:]
-    if masked_after is not None:
-        labels = labels.masked_fill(inputs == masked_after, _IGNORED)
+def token_losses(model: LlamaForCausalLM, batch: Batch, precision: Precision, reduction: str) -> torch.Tensor:
+    """Cross-entropy of the next token: the mean over the positions that count, or (`none`) each, shape (B, S)."""
     enabled = precision == "bfloat16"
-    with torch.autocast(tokens_BS.device.type, dtype=torch.bfloat16, enabled=enabled):
-        logits_BSV = model(input_ids=inputs, use_cache=False).logits
+    with torch.autocast(batch.inputs.device.type, dtype=torch.bfloat16, enabled=enabled):
+        logits_BSV = model(
+            input_ids=batch.inputs,
+            position_ids=batch.positions,
+            attention_mask=batch.mask,
+            use_cache=False,
+        ).logits
+    labels = batch.labels
     losses = functional.cross_entropy(
-        logits_BSV.float().flatten(0, 1), labels.flatten(), ignore_index=_IGNORED, reduction=reduction
+        logits_BSV.float().flatten(0, 1), labels.flatten(), ignore_index=IGNORED, reduction=reduction
     )
     return losses if reduction != "none" else losses.view(labels.shape)

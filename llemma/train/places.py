@@ -4,6 +4,9 @@ RUN/record.json                              what was planned (written by the pl
 RUN/stages/NN-name/{neox.yml, stage.json}    what each stage trains (written by the planner)
 RUN/train/NN-name/metrics.jsonl              one JSON object a line, see llemma.core.schemas.MetricLine
 RUN/train/NN-name/checkpoints/               see llemma.train.checkpoint
+RUN/train/NN-name/ledger.jsonl               what it cost over all attempts, see llemma.guard.ledger
+RUN/train/NN-name/excluded.json              samples that are left out, see llemma.guard.exclusions
+RUN/train/NN-name/left_out_documents.txt     why the guard stopped it, document by document
 RUN/train/NN-name/record.json                written when the stage is finished
 RUN/export/hf/                               the model after the last stage
 """
@@ -18,6 +21,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from llemma.core.errors import InputError
+from llemma.guard.ledger import LEDGER_NAME
 
 _STAGE_NAME = re.compile(r"(\d{2,})-[A-Za-z0-9._\-]+\Z")
 
@@ -55,6 +59,16 @@ class StagePlaces:
         return self.folder / "metrics.jsonl"
 
     @property
+    def ledger(self) -> Path:
+        """What all attempts did, and what that cost."""
+        return self.folder / LEDGER_NAME
+
+    @property
+    def left_out(self) -> Path:
+        """The documents of the steps left out, where the guard has stopped the stage."""
+        return self.folder / "left_out_documents.txt"
+
+    @property
     def record(self) -> Path:
         """The record of the finished stage."""
         return self.folder / "record.json"
@@ -81,6 +95,21 @@ def find_stages(run: Path) -> list[StagePlaces]:
     if sorted(numbered) != list(range(1, len(numbered) + 1)):
         raise InputError(f"{folder}: the stages are numbered {sorted(numbered)}, but must run from 1 without a gap")
     return [StagePlaces(run=run, name=numbered[number]) for number in sorted(numbered)]
+
+
+def stage_before(stages: list[StagePlaces], number: int, start_from: str | None) -> StagePlaces | None:
+    """The stage that the `number`-th (from 0) begins with: the one whose folder is named, else the one before it.
+
+    Raises InputError where the named one is none of those before it.
+    """
+    if start_from is None:
+        return stages[number - 1] if number else None
+    for stage in stages[:number]:
+        if stage.name == start_from:
+            return stage
+    raise InputError(
+        f"{stages[number].stage_file}: 'start_from' names {start_from!r}, which is no stage before it: plan anew"
+    )
 
 
 def export_folder(run: Path) -> Path:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from llemma.core.errors import ConfigError, DamagedFileError, InputError, Problem
+import numpy as np
+
+from llemma.core.errors import ConfigError, DamagedFileError, InputError, LlemmaError, Problem
 from llemma.core.files import read_json, sha256_file
 from llemma.core.indexed.layout import idx_path
 from llemma.core.indexed.reader import IndexedReader
@@ -16,6 +18,7 @@ from llemma.guard.checkpoints import list_checkpoints
 from llemma.neox.config import NeoxConfig
 from llemma.neox.units import padded_vocab_rows
 from llemma.plan.checkpoint_check import hf_problems
+from llemma.rope import read_base
 from llemma.train.places import StagePlaces
 from llemma.train.settings import Settings, read_settings
 
@@ -32,6 +35,15 @@ class TokenizerFacts:
     def folder(self) -> Path:
         """Where the tokenizer's other files lie too."""
         return self.file.parent
+
+    def decoder(self) -> Callable[[Sequence[int]], str]:
+        """Token ids as text, for messages; as numbers where the tokenizer cannot be loaded."""
+        from llemma.core.text.tokenizers import load_tokenizer
+
+        try:
+            return load_tokenizer(self.file, self.eod_id).decode
+        except LlemmaError:
+            return lambda ids: " ".join(map(str, ids))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -137,6 +149,11 @@ def _check_data(settings: Settings, mixture_path: Path, mixture: Mixture | None)
                 f"{idx_path(source.prefix)}: holds {reader.num_tokens} tokens, too few to draw a sample from: leave "
                 "this data set out of the mixture"
             )
+        if source.labels is not None and not np.array_equal(IndexedReader(source.labels).sizes, reader.sizes):
+            raise DamagedFileError(
+                f"{source.labels}: these labels do not go, document by document, with the tokens of {source.prefix}: "
+                "build the data again"
+            )
         planned = shards.get(Path(source.prefix).resolve())
         if planned is None:
             continue
@@ -186,8 +203,11 @@ def _check_start(stage: StagePlaces, settings: Settings, tokenizer: TokenizerFac
         )
 
 
-def check_model_folder(folder: Path, settings: Settings) -> None:
-    """Checks that a folder holds a Hugging Face Llama of the configured architecture. Raises InputError."""
+def check_model_folder(folder: Path, settings: Settings, *, any_rope_base: bool = False) -> None:
+    """Checks that a folder holds a Hugging Face Llama of the configured architecture. Raises InputError.
+
+    The RoPE base may be another one where a stage changes it on purpose.
+    """
     if not folder.exists():
         raise InputError(f"{folder}: there is no such checkpoint (the weights to begin {settings.stage} with)")
     if not (folder / "config.json").is_file():
@@ -199,7 +219,10 @@ def check_model_folder(folder: Path, settings: Settings) -> None:
         raise InputError(f"{folder}: it has no model.safetensors (pickled weights are not loaded)")
     path = folder / "config.json"
     found = read_json(path)
-    problems = hf_problems(path, found, _with_vocab_rows(settings.config, path, found))
+    config = _with_vocab_rows(settings.config, path, found)
+    if any_rope_base and isinstance(found, dict):
+        config = config.model_copy(update={"rotary_emb_base": read_base(found, str(path))})
+    problems = hf_problems(path, found, config)
     if problems:
         listed = "\n".join(problems)
         raise InputError(f"{listed}\nthe weights do not fit {settings.stage}/neox.yml")

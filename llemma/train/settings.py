@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -14,6 +15,7 @@ from llemma.guard.steps import GuardPolicy
 from llemma.neox.config import NeoxConfig
 from llemma.schedules import Schedule
 from llemma.stages import CompiledStage
+from llemma.train.document_packing import Packing
 from llemma.train.keys import refusals
 from llemma.train.places import StagePlaces
 
@@ -27,6 +29,7 @@ class WeightedPath:
     prefix: str
     weight: float
     name: str
+    labels: str | None = None  # the prefix of the labels beside it
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,6 +47,8 @@ class Settings:
     validation: tuple[WeightedPath, ...]
     last_iteration: int
     eod_mask_loss: bool
+    packing: Packing  # how documents become samples; whether attention crosses them is plan.packing's to say
+    allow_chopped: bool
 
     @property
     def batch_size(self) -> int:
@@ -111,6 +116,7 @@ class Settings:
             "rotary_emb_base": config.rotary_emb_base,
             "seed": config.seed,
             "eod_mask_loss": self.eod_mask_loss,
+            "packing": [self.packing, self.plan.packing],
             "guard": self.guard.model_dump(mode="json"),
         }
 
@@ -153,23 +159,30 @@ def read_settings(stage: StagePlaces) -> Settings:
             config.train_data_paths,
             config.train_data_weights,
             {source.train: source.name for source in plan.sources if source.train},
+            config.other.get("train_label_data_paths"),
         ),
         validation=_weighted(
             config.valid_data_paths,
             config.valid_data_weights,
             {source.validation: source.name for source in plan.sources if source.validation},
+            config.other.get("valid_label_data_paths"),
         ),
         last_iteration=config.last_iteration,
         eod_mask_loss=bool(config.other.get("eod_mask_loss", False)),
+        packing=config.other.get("pack_impl", "packed"),
+        allow_chopped=bool(config.other.get("allow_chopped", True)),
     )
 
 
-def _weighted(paths: list[str] | None, weights: list[float] | None, named: dict[str, str]) -> tuple[WeightedPath, ...]:
+def _weighted(
+    paths: list[str] | None, weights: list[float] | None, named: dict[str, str], labels: list[str] | None
+) -> tuple[WeightedPath, ...]:
     if not paths:
         return ()
+    beside_each: Sequence[str | None] = labels or [None] * len(paths)
     return tuple(
-        WeightedPath(prefix=path, weight=weight, name=named.get(path, path))
-        for path, weight in zip(paths, weights or [1.0] * len(paths), strict=True)
+        WeightedPath(prefix=path, weight=weight, name=named.get(path, path), labels=beside)
+        for path, weight, beside in zip(paths, weights or [1.0] * len(paths), beside_each, strict=True)
     )
 
 

@@ -9,6 +9,7 @@ import torch
 from torch import nn
 from transformers import LlamaForCausalLM
 
+from llemma.train.batch import IGNORED, Batch
 from llemma.train.model import token_losses
 from llemma.train.settings import Precision
 
@@ -22,20 +23,17 @@ class Gradients:
     norm: torch.Tensor
 
 
-def compute_gradients(
-    model: LlamaForCausalLM, micro_batches: Sequence[torch.Tensor], precision: Precision, masked_after: int | None
-) -> Gradients:
+def compute_gradients(model: LlamaForCausalLM, batches: Sequence[Batch], precision: Precision) -> Gradients:
     """The mean of the micro-batches' mean losses (NeoX's loss), with its gradients left in the parameters.
 
-    A micro-batch without one unmasked position adds nothing (NeoX divides by zero there).
+    A micro-batch without one position that counts adds nothing (NeoX divides by zero there).
     """
     device = next(model.parameters()).device
     total = torch.zeros((), device=device)
-    for tokens in micro_batches:
-        on_device = tokens.to(device, non_blocking=True)
-        if masked_after is not None and bool((tokens[:, :-1] == masked_after).all()):
+    for batch in batches:
+        if bool((batch.labels == IGNORED).all()):
             continue
-        loss = token_losses(model, on_device, precision, masked_after, "mean") / len(micro_batches)
+        loss = token_losses(model, batch.to(device), precision, "mean") / len(batches)
         torch.autograd.backward(loss)
         total += loss.detach()
     grads = [parameter.grad for parameter in model.parameters() if parameter.grad is not None]

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
 from transformers import LlamaForCausalLM
 
+from llemma.train.batch import BatchRules
 from llemma.train.data import ValidationSet
 from llemma.train.model import token_losses
 from llemma.train.settings import Precision
@@ -23,17 +24,23 @@ class ValidationLoss:
 
 
 def validation_loss(
-    model: LlamaForCausalLM, chosen: ValidationSet, batch_size: int, precision: Precision, masked_after: int | None
+    model: LlamaForCausalLM,
+    chosen: ValidationSet,
+    batch_size: int,
+    precision: Precision,
+    rules: BatchRules,
+    on_batch: Callable[[], None],
 ) -> ValidationLoss:
-    """The losses of a model, which is left in training mode."""
+    """The losses of a model, which is left in training mode. `on_batch` is called before every batch."""
     device = next(model.parameters()).device
     sums: dict[int, tuple[float, int]] = {}
     model.eval()
     with torch.inference_mode():
         for numbers in _batches((*chosen.overall, *chosen.extra), batch_size):
-            tokens = torch.from_numpy(chosen.samples.tokens(numbers)).to(device)
-            losses = token_losses(model, tokens, precision, masked_after, "none").double().sum(dim=1).tolist()
-            counts = _counted(tokens, masked_after).tolist()
+            on_batch()
+            batch = chosen.samples.batch(numbers, rules).to(device)
+            losses = token_losses(model, batch, precision, "none").double().sum(dim=1).tolist()
+            counts = batch.num_counted.tolist()
             sums.update(zip(numbers, zip(losses, counts, strict=True), strict=True))
     model.train()
     by_source: dict[str, list[int]] = {}
@@ -47,12 +54,6 @@ def validation_loss(
             if source.name in by_source
         },
     )
-
-
-def _counted(tokens: torch.Tensor, masked_after: int | None) -> torch.Tensor:
-    """Positions of each sample that count."""
-    inputs = tokens[:, :-1]
-    return (inputs != (-1 if masked_after is None else masked_after)).sum(dim=1)
 
 
 def _mean(sums: dict[int, tuple[float, int]], numbers: Sequence[int]) -> float:

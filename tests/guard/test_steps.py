@@ -8,13 +8,18 @@ import numpy as np
 import pytest
 
 from llemma.core.errors import DamagedFileError
+from llemma.guard.ladder import Ladder
 from llemma.guard.statistics import RobustWindow
-from llemma.guard.steps import GuardPolicy, StepGuard
+from llemma.guard.steps import GuardPolicy
 
 POLICY = GuardPolicy(window=64, min_values=16, max_skips_in_a_row=3)
 
 
-def healthy(guard: StepGuard, count: int, seed: int = 0) -> None:
+def guard_without_return(policy: GuardPolicy) -> Ladder:
+    return Ladder(policy.ladder_policy(), can_roll_back=False)
+
+
+def healthy(guard: Ladder, count: int, seed: int = 0) -> None:
     random = np.random.default_rng(seed)
     for step in range(count):
         verdict = guard.judge(3.0 - step / 1000 + 0.05 * random.standard_normal(), 1.0 + 0.2 * random.random())
@@ -32,19 +37,19 @@ def test_window_equals_numpy_over_the_last_finite_values() -> None:
 
 @pytest.mark.parametrize("wild", [math.nan, math.inf, -math.inf])
 def test_non_finite_loss_is_left_out_from_the_first_step_on(wild: float) -> None:
-    verdict = StepGuard(POLICY).judge(wild, 1.0)
+    verdict = guard_without_return(POLICY).judge(wild, 1.0)
     assert verdict.action == "skip"
     assert "the loss is" in verdict.reason
 
 
 def test_non_finite_gradient_is_left_out_though_the_loss_is_healthy() -> None:
-    verdict = StepGuard(POLICY).judge(3.0, math.inf)
+    verdict = guard_without_return(POLICY).judge(3.0, math.inf)
     assert (verdict.action, verdict.reason) == ("skip", "the gradient norm is inf")
 
 
 def test_one_nan_does_not_poison_the_statistics() -> None:
     """OLMo-core's skip-step optimizer left out 129 steps after a single NaN."""
-    guard = StepGuard(POLICY)
+    guard = guard_without_return(POLICY)
     healthy(guard, 50)
     assert guard.judge(math.nan, math.nan).action == "skip"
     healthy(guard, 50, seed=1)
@@ -53,7 +58,7 @@ def test_one_nan_does_not_poison_the_statistics() -> None:
 
 @pytest.mark.parametrize(("loss", "norm", "named"), [(9.0, 1.0, "loss"), (3.0, 100.0, "gradient norm")])
 def test_spike_is_left_out_with_its_bound(loss: float, norm: float, named: str) -> None:
-    guard = StepGuard(POLICY)
+    guard = guard_without_return(POLICY)
     healthy(guard, 50)
     verdict = guard.judge(loss, norm)
     assert verdict.action == "skip"
@@ -62,38 +67,38 @@ def test_spike_is_left_out_with_its_bound(loss: float, norm: float, named: str) 
 
 
 def test_spike_before_there_are_statistics_is_taken() -> None:
-    guard = StepGuard(POLICY)
+    guard = guard_without_return(POLICY)
     healthy(guard, 15)
     assert guard.judge(50.0, 500.0).action == "take"
 
 
 def test_flat_series_does_not_make_a_ripple_a_spike() -> None:
-    guard = StepGuard(POLICY)
+    guard = guard_without_return(POLICY)
     for _ in range(64):
         guard.judge(2.0, 1.0)
     assert guard.judge(2.3, 2.0).action == "take"
 
 
 def test_spikes_can_be_let_through() -> None:
-    guard = StepGuard(POLICY.model_copy(update={"skip_spikes": False}))
+    guard = guard_without_return(POLICY.model_copy(update={"skip_spikes": False}))
     healthy(guard, 50)
     assert guard.judge(9.0, 100.0).action == "take"
     assert guard.judge(math.nan, 1.0).action == "skip"
 
 
 def test_too_many_skips_in_a_row_stop_the_run() -> None:
-    guard = StepGuard(POLICY)
+    guard = guard_without_return(POLICY)
     assert [guard.judge(math.nan, 1.0).action for _ in range(3)] == ["skip", "skip", "stop"]
 
 
 def test_healthy_step_between_skips_starts_the_count_anew() -> None:
-    guard = StepGuard(POLICY)
+    guard = guard_without_return(POLICY)
     actions = [guard.judge(loss, 1.0).action for loss in (math.nan, math.nan, 3.0, math.nan, math.nan)]
     assert actions == ["skip", "skip", "take", "skip", "skip"]
 
 
 def test_restored_guard_judges_as_the_unbroken_one() -> None:
-    unbroken, resumed = StepGuard(POLICY), StepGuard(POLICY)
+    unbroken, resumed = guard_without_return(POLICY), guard_without_return(POLICY)
     healthy(unbroken, 40)
     unbroken.judge(math.nan, 1.0)
     resumed.restore(unbroken.state())
@@ -105,4 +110,4 @@ def test_restored_guard_judges_as_the_unbroken_one() -> None:
 @pytest.mark.parametrize("state", [None, {}, {"num_skipped": 1}, {"num_skipped": "x", "in_a_row": 0}])
 def test_state_that_cannot_be_read_is_damage(state: object) -> None:
     with pytest.raises(DamagedFileError):
-        StepGuard(POLICY).restore(state)
+        guard_without_return(POLICY).restore(state)

@@ -25,6 +25,7 @@ def little(**changes: object) -> NeoxConfig:
 
 def held_by_the_trainer(config: NeoxConfig) -> EmbeddedMemory:
     """One real step, and then a forward pass in which torch is asked for each tensor that it keeps."""
+    from llemma.train.batch import BatchRules, make_batch
     from llemma.train.model import random_model, token_losses
     from llemma.train.optimizer import make_optimizer
     from llemma.train.step import apply_update, compute_gradients
@@ -33,7 +34,8 @@ def held_by_the_trainer(config: NeoxConfig) -> EmbeddedMemory:
     model = random_model(config, torch.device("cpu"))
     optimizer = make_optimizer(model, config)
     tokens = torch.randint(0, config.vocab_rows, (config.train_micro_batch_size_per_gpu, config.seq_length + 1))
-    gradients = compute_gradients(model, [tokens], precision, None)
+    batch = make_batch(tokens, BatchRules())
+    gradients = compute_gradients(model, [batch], precision)
     gradient_bytes = sum(p.grad.untyped_storage().nbytes() for p in model.parameters())
     apply_update(model, optimizer, gradients, 1.0, 1e-3)
     state = [value for entry in optimizer.state.values() for value in entry.values()]
@@ -46,7 +48,7 @@ def held_by_the_trainer(config: NeoxConfig) -> EmbeddedMemory:
         return tensor
 
     with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
-        token_losses(model, tokens, precision, None, "mean")
+        token_losses(model, batch, precision, "mean")
     activations = casts = logits = 0
     for pointer, tensor in kept.items():
         size, shape = tensor.untyped_storage().nbytes(), tuple(tensor.shape)

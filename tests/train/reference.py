@@ -14,12 +14,14 @@ def load_weights(folder: Path) -> Weights:
     return {name: tensor.astype(np.float64) for name, tensor in load_file(folder / "model.safetensors").items()}
 
 
-def token_losses(weights: Weights, tokens: np.ndarray, heads: int = 4, kv_heads: int = 2) -> np.ndarray:
+def token_losses(
+    weights: Weights, tokens: np.ndarray, heads: int = 4, kv_heads: int = 2, base: float = 10_000.0
+) -> np.ndarray:
     """Cross-entropy of each next token, shape (samples, positions)."""
-    return np.stack([_sample_losses(weights, row, heads, kv_heads) for row in tokens])
+    return np.stack([_sample_losses(weights, row, heads, kv_heads, base) for row in tokens])
 
 
-def _sample_losses(weights: Weights, tokens: np.ndarray, heads: int, kv_heads: int) -> np.ndarray:
+def _sample_losses(weights: Weights, tokens: np.ndarray, heads: int, kv_heads: int, base: float) -> np.ndarray:
     x = weights["model.embed_tokens.weight"][tokens[:-1]]
     layers = 1 + max(int(name.split(".")[2]) for name in weights if name.startswith("model.layers."))
     for layer in range(layers):
@@ -28,7 +30,7 @@ def _sample_losses(weights: Weights, tokens: np.ndarray, heads: int, kv_heads: i
             for name, value in weights.items()
             if name.startswith(f"model.layers.{layer}.")
         }
-        x = x + _attention(part, _norm(x, part["input_layernorm.weight"]), heads, kv_heads)
+        x = x + _attention(part, _norm(x, part["input_layernorm.weight"]), heads, kv_heads, base)
         y = _norm(x, part["post_attention_layernorm.weight"])
         gate = y @ part["mlp.gate_proj.weight"].T
         up = y @ part["mlp.up_proj.weight"].T
@@ -43,15 +45,15 @@ def _norm(x: np.ndarray, weight: np.ndarray) -> np.ndarray:
     return x / np.sqrt((x**2).mean(axis=-1, keepdims=True) + 1e-5) * weight
 
 
-def _attention(part: Weights, x: np.ndarray, heads: int, kv_heads: int) -> np.ndarray:
+def _attention(part: Weights, x: np.ndarray, heads: int, kv_heads: int, base: float) -> np.ndarray:
     length = len(x)
     query, key, value = (x @ part[f"self_attn.{name}_proj.weight"].T for name in "qkv")
     width = query.shape[1] // heads
     rows = []
     for head in range(heads):
         shared = head // (heads // kv_heads)
-        q = _rotate(query[:, head * width : (head + 1) * width])
-        k = _rotate(key[:, shared * width : (shared + 1) * width])
+        q = _rotate(query[:, head * width : (head + 1) * width], base)
+        k = _rotate(key[:, shared * width : (shared + 1) * width], base)
         v = value[:, shared * width : (shared + 1) * width]
         scores = q @ k.T / np.sqrt(width)
         scores[np.triu_indices(length, 1)] = -np.inf
@@ -60,7 +62,7 @@ def _attention(part: Weights, x: np.ndarray, heads: int, kv_heads: int) -> np.nd
     return np.concatenate(rows, axis=1) @ part["self_attn.o_proj.weight"].T
 
 
-def _rotate(x: np.ndarray, base: float = 10_000.0) -> np.ndarray:
+def _rotate(x: np.ndarray, base: float) -> np.ndarray:
     """Each pair (i, i + width / 2) as a complex number, turned by position × frequency."""
     half = x.shape[1] // 2
     angles = np.arange(len(x))[:, None] * base ** (-np.arange(half) / half)

@@ -149,6 +149,7 @@ def test_update_equals_adamw_by_hand_with_the_norm_clipped(base_model: Path, cli
     import torch
 
     from llemma.neox.config import NeoxConfig
+    from llemma.train.batch import BatchRules, make_batch
     from llemma.train.model import load_model
     from llemma.train.optimizer import make_optimizer
     from llemma.train.step import apply_update, compute_gradients
@@ -158,7 +159,7 @@ def test_update_equals_adamw_by_hand_with_the_norm_clipped(base_model: Path, cli
     model = load_model(base_model, torch.device("cpu"))
     optimizer = make_optimizer(model, NeoxConfig.from_values(NEOX))
     tokens = torch.randint(3, 256, (2, SEQ_LENGTH + 1), generator=torch.Generator().manual_seed(0))
-    gradients = compute_gradients(model, [tokens], "fp32", None)
+    gradients = compute_gradients(model, [make_batch(tokens, BatchRules())], "fp32")
     before = {name: parameter.detach().double().numpy().copy() for name, parameter in model.named_parameters()}
     grads = {name: parameter.grad.double().numpy().copy() for name, parameter in model.named_parameters()}
     norm = np.sqrt(sum((grad**2).sum() for grad in grads.values()))

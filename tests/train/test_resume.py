@@ -16,8 +16,9 @@ from typing import Any
 import pytest
 
 from llemma.cli import main
+from llemma.core.indexed import IndexedReader
 
-from .conftest import MakeRun
+from .conftest import EOD, MakeRun
 from .test_refusals import copied_data
 
 WORDS = ["--threads", "1", "--device", "cpu"]
@@ -49,11 +50,14 @@ def unbroken(make_run: MakeRun) -> Path:
     return run
 
 
+# Waits until no checkpoint is being written: what comes next is not to depend on how fast the disk is.
+SETTLED = "import threading; [item.join() for item in threading.enumerate() if item.name == 'checkpoint-writer']"
+
 # Ends its own process with SIGKILL: no handler runs, no buffer is flushed, no temporary file is removed.
 KILL = """
 import os, signal, sys
-from llemma.train import loop
-real = loop.{hook}
+from llemma.train import {module} as module
+real = module.{hook}
 calls = 0
 def dying(*args, **kwargs):
     global calls
@@ -62,14 +66,16 @@ def dying(*args, **kwargs):
         {before}
         os.kill(os.getpid(), signal.SIGKILL)
     return real(*args, **kwargs)
-loop.{hook} = dying
+module.{hook} = dying
 from llemma.cli import main
+from llemma.core.indexed import IndexedReader
 main(sys.argv[1:])
 """
 
 
-def train_until_killed(run: Path, hook: str, call: int, before: str = "pass") -> None:
-    script = KILL.format(hook=hook, call=call, before=before)
+def train_until_killed(run: Path, place: str, call: int, before: str) -> None:
+    module, hook = place.split(".")
+    script = KILL.format(module=module, hook=hook, call=call, before=before)
     done = subprocess.run([sys.executable, "-c", script, "train", str(run), *WORDS], capture_output=True, check=False)
     assert done.returncode == -signal.SIGKILL, done.stderr.decode()
 
@@ -78,11 +84,11 @@ def test_run_killed_in_a_checkpoint_and_in_a_step_ends_with_the_same_bytes(make_
     run = make_run("killed")
     # First in the middle of writing the second checkpoint (step 8): its model lies there, half of the rest does not.
     half = "(args[0] / 'model.safetensors').write_bytes(b'half of it')"
-    train_until_killed(run, "save_checkpoint", 2, half)
+    train_until_killed(run, "writer.save_checkpoint", 2, half)
     assert steps(run)[0].startswith(".partial-step_00000008")
     assert steps(run)[1:] == ["latest", "step_00000004"]
     # Then in step 10, two steps past the checkpoint that the second attempt wrote.
-    train_until_killed(run, "compute_gradients", 6)
+    train_until_killed(run, "stage_run.compute_gradients", 6, SETTLED)
     assert steps(run) == ["latest", "step_00000004", "step_00000008"]
     with open(run / "train/01-math/metrics.jsonl", "a") as file:
         file.write('{"kind": "train", "iterat')  # the kernel may have taken half a line
@@ -116,10 +122,10 @@ def test_signal_saves_the_step_and_ends_the_run(
     code: int,
 ) -> None:
     """Only SIGTERM was heard: Slurm's --signal=USR1, a lost terminal and Ctrl-C lost the work since a checkpoint."""
-    from llemma.train import loop
+    from llemma.train import stage_run
 
     run = make_run("stopped")
-    real, calls = loop.compute_gradients, []
+    real, calls = stage_run.compute_gradients, []
 
     def signal_in_the_sixth(*args: Any) -> Any:
         calls.append(1)
@@ -127,7 +133,7 @@ def test_signal_saves_the_step_and_ends_the_run(
             os.kill(os.getpid(), number)
         return real(*args)
 
-    monkeypatch.setattr(loop, "compute_gradients", signal_in_the_sixth)
+    monkeypatch.setattr(stage_run, "compute_gradients", signal_in_the_sixth)
     with handled(number, signal.default_int_handler):
         assert train(run) == code
     said = capsys.readouterr().out
@@ -285,7 +291,9 @@ def test_run_that_only_makes_nan_is_stopped_naming_the_documents(
     assert train(run) == 1
     said = capsys.readouterr().err
     assert "01-math was stopped at iteration 3: the loss is nan; 3 steps in a row were left out" in said
-    assert "sample 16: " in said and ", documents " in said
+    assert "sample 0: " in said and ", documents " in said and "and 16 more samples" in said
+    path = run / "train/01-math/left_out_documents.txt"
+    assert f"all of them stand in {path}" in said and path.read_text().count("  sample ") == 24
 
 
 @pytest.mark.parametrize("side_file", ["whole", "damaged"])
@@ -316,8 +324,12 @@ def test_stop_of_the_guard_names_documents_by_their_ids_where_the_side_file_lies
     assert "was stopped at iteration 3" in said and "\x1b[2J" not in said
     found = re.findall(r"sample \d+: (\w+), documents ([\d, ]+)\n((?:    document .*\n)*)", said)
     assert {source for source, _, _ in found} == {"arxiv", "code"} and len(found) == 8
-    for source, numbers, named in found:
-        listed = [int(number) for number in numbers.split(", ")] if (source, side_file) == ("arxiv", "whole") else []
-        assert named == "".join(
-            f"    document {n}: id '{n:032x}', source 'arxiv', name 'paper {n}\\x1b[2J'\n" for n in listed
-        )
+    for source, numbers, told in found:
+        reader = IndexedReader(data / "data" / source / "train")
+        wanted = ""
+        for n in map(int, numbers.split(", ")):
+            named = f"id '{n:032x}', source 'arxiv', name 'paper {n}\\x1b[2J', "
+            begin = " ".join("</s>" if token == EOD else f"w{token}" for token in reader.get(n)[:40])
+            quoted = repr(begin if len(begin) <= 200 else begin[:200] + "…")
+            wanted += f"    document {n}: {named if (source, side_file) == ('arxiv', 'whole') else ''}begins {quoted}\n"
+        assert told == wanted
