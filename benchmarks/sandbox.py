@@ -3,6 +3,7 @@
     python benchmarks/sandbox.py [--runs 100] [--fresh-runs 7]
 
 The program is `from sympy import *` and one square root; a fresh interpreter loads numpy and sympy for it each time.
+`only prints` is a program that does nothing but print the same: what a run costs beside the program's own work.
 A fork of the same server without any layer is the backend `unprotected`: what lies above it is the layers' own cost.
 Processor time is that of the program's own process, from its fork or start on; it tells more on a busy machine.
 The kinds take turns, so that other work on the machine falls on all of them alike.
@@ -30,6 +31,7 @@ from eval_tasks.sandbox.backends import ENVIRONMENT, server_command
 from llemma.core.errors import InputError
 
 PROGRAM = "import numpy\nfrom sympy import *\nprint(sqrt(8))"
+ONLY_PRINTS = "print('2*sqrt(2)')"
 BACKENDS = ("namespaces", "bwrap", "landlock", "unprotected")
 
 
@@ -50,7 +52,8 @@ def main() -> None:
             continue
         starts[backend] = time.perf_counter() - before
         sandboxes.append(sandbox)
-        kinds[f"ours, {backend}"] = lambda sandbox=sandbox: ours(sandbox)
+        kinds[f"ours, {backend}"] = lambda sandbox=sandbox: ours(sandbox, PROGRAM)
+        kinds[f"ours, {backend}, only prints"] = lambda sandbox=sandbox: ours(sandbox, ONLY_PRINTS)
     took = measured(kinds, options.runs)
     fresh = {"fresh interpreter": lambda: output([sys.executable, "-s", "-P", "-c", PROGRAM])}
     if shutil.which("bwrap"):
@@ -88,8 +91,8 @@ def measured(kinds: dict[str, Callable[[], Run]], runs: int) -> dict[str, tuple[
     return took
 
 
-def ours(sandbox: Sandbox) -> Run:
-    result = sandbox.run(PROGRAM)
+def ours(sandbox: Sandbox, program: str) -> Run:
+    result = sandbox.run(program)
     return result.output, result.cpu_s
 
 
