@@ -130,14 +130,14 @@ def main() -> None:
     model = work / "model"
     if not (model / "tokenizer.json").is_file():
         program = f"import sys; sys.path.insert(0, {str(Path(__file__).parent)!r}); import conversion, pathlib; "
-        program += f"print(conversion.make_model(pathlib.Path({str(model)!r}), {args.layers}))"
+        program += f"conversion.make_model(pathlib.Path({str(model)!r}), {args.layers})"
         subprocess.run([sys.executable, "-c", program], check=True)
+    size = sum(path.stat().st_size for path in model.glob("*.safetensors"))
     try:
         rows = _rows(args, work, model)
     finally:
         if args.work is None:
             shutil.rmtree(work, ignore_errors=True)
-    size = sum(path.stat().st_size for path in model.glob("*.safetensors"))
     print(f"{machine()}; {size / 1e9:.2f} GB of weights, {args.tensor_parallel} ranks\n")
     print_rows(("conversion", "wall s", "CPU s", "anonymous MB", "resident MB"), rows)
 
