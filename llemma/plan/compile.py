@@ -209,6 +209,11 @@ def _compile_stage(
     plan.problems += _guard_problems(stage, place)
     plan.problems += [f"{paths[0]}: {message}" for _, message in config.llama_problems()]
     plan.problems += objective_problems(config, stage, place)
+    if before is None and recipe.start == "noise" and stage.objective in ("dpo", "kto"):
+        plan.problems.append(
+            f"{place.of('objective')}: {stage.objective} compares with the model that the stage starts from, but the "
+            "recipe starts from noise: write 'start: checkpoint'"
+        )
     plan.problems += _memory_problems(config, plan)
     if before is not None:
         plan.problems += chain_problems(planned, before, place)

@@ -172,6 +172,14 @@ def test_overlay_of_another_objective_is_refused(
     assert expected in problems[0]
 
 
+@pytest.mark.parametrize("objective", ["kto", "dpo"])
+def test_preferences_from_noise_are_refused(objective: str, tmp_path: Path) -> None:
+    recipe = RECIPE.format(training=f"smoke_cpu_{objective}").replace("start: checkpoint", "start: noise")
+    (tmp_path / "recipe.yml").write_text(f"{recipe}  objective: {objective}\n")
+    plan = compile_plan(Request(recipe=str(tmp_path / "recipe.yml"), data=None))
+    assert any("but the recipe starts from noise" in problem for problem in plan.problems)
+
+
 def test_preferences_under_pipeline_parallelism_are_refused(tmp_path: Path) -> None:
     text = config_path("clusters", "cpu_tp2").read_text().replace("tensor_parallel: 2", "pipeline_parallel: 2")
     (tmp_path / "pipes.yml").write_text(text)
