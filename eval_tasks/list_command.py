@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import shutil
+import textwrap
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
@@ -10,6 +12,7 @@ if TYPE_CHECKING:
     from eval_tasks.benchmarks import Benchmark
     from eval_tasks.catalog import Catalog
 
+INDENT = 17
 SHOWN = 9  # names that a line shows of a long list (chosen by us); --json has all
 
 
@@ -45,14 +48,12 @@ def run(args: argparse.Namespace) -> None:
         print(json.dumps([asdict(row) for row in rows], indent=2, ensure_ascii=False))
         return
     for row in rows:
-        print(f"{row.benchmark:<16} {row.title}")
-        print(f"{'':<16} {row.examples} worked examples; data: {row.data}")
+        lines = [row.title, f"{row.examples} worked examples; data: {row.data}"]
         if row.groups:
-            print(f"{'':<16} all of it: {', '.join(row.groups)}")
-            print(f"{'':<16} parts: {_shortened(row.tasks)}")
+            lines += [f"all of it: {', '.join(row.groups)}", f"parts: {_shortened(row.tasks)}"]
         if row.files:
-            print(f"{'':<16} files: {_shortened(row.files)}")
-        print()
+            lines.append(f"files: {_shortened(row.files)}")
+        print(f"{row.benchmark:<{INDENT}}" + "\n".join(map(_wrapped, lines)).lstrip() + "\n")
 
 
 def _row(facts: Benchmark, catalog: Catalog) -> Row:
@@ -74,6 +75,15 @@ def _row(facts: Benchmark, catalog: Catalog) -> Row:
         examples=tasks[0].num_fewshot,
         data="in the package" if facts.packaged_file else where,
         files=[] if facts.packaged_file else files,
+    )
+
+
+def _wrapped(line: str) -> str:
+    """A line behind the column of names, in several where the terminal wants that."""
+    width = max(60, shutil.get_terminal_size((100, 24)).columns)
+    first, more = " " * INDENT, " " * (INDENT + 2)
+    return textwrap.fill(
+        line, width, initial_indent=first, subsequent_indent=more, break_long_words=False, break_on_hyphens=False
     )
 
 
