@@ -23,7 +23,7 @@ from llemma.launch.slurm_commands import job_states
 NEOX_DIR = os.environ.get("NEOX_DIR")
 NEOX_PYTHON = os.environ.get("NEOX_PYTHON", sys.executable)
 PATIENCE_S = 900.0
-ITERATIONS = 8
+ITERATIONS = 40
 
 pytestmark = pytest.mark.skipif(NEOX_DIR is None, reason="NEOX_DIR is not set: no GPT-NeoX checkout to run")
 
@@ -65,7 +65,7 @@ def test_run_stopped_on_two_nodes_goes_on_on_one_with_the_losses_of_an_unbroken_
     assert main(words) == 0
     job = str(read_json(run / "launch/jobs.json")["jobs"][0]["job"])
     logs = run / "launch/logs"
-    wait_until(lambda: any("iteration" in path.read_text() for path in logs.glob("*.log")), PATIENCE_S)
+    wait_until(lambda: any("lm_loss" in path.read_text() for path in logs.glob("*.log")), PATIENCE_S)
     slurm_cluster.call("scontrol", "update", "NodeName=n2", "State=drain", "Reason=test")
     try:
         subprocess.run(["scancel", "--signal=USR1", "--batch", job], check=True)
