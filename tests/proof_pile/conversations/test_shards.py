@@ -161,7 +161,8 @@ def plan_of(objective: str, data: Path, folder: Path, vocabulary: int) -> Plan:
     (folder / "small.yml").write_text(model.replace("mlp_multiple_of: 64", "mlp_multiple_of: 256"))
     packing = "  packing: isolated\n" if objective == "sft" else ""
     (folder / "recipe.yml").write_text(
-        f"title: T\nmodel: small.yml\ntraining: smoke_cpu_{objective}\ncluster: cpu\nstart: noise\nstages:\n"
+        f"title: T\nmodel: small.yml\ntraining: smoke_cpu_{objective}\ncluster: cpu\n"
+        f"start: {'noise' if objective == 'sft' else 'checkpoint'}\nstages:\n"
         f"- name: one\n  objective: {objective}\n{packing}  epochs: 1\n"
         "  learning_rate: {shape: constant, peak: 1e-3}\n"
     )
