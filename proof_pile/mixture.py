@@ -27,7 +27,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
@@ -36,6 +36,9 @@ from llemma.core.errors import InputError
 from llemma.core.files import sha256_file
 from llemma.core.records import write_record
 from llemma.core.schemas import Mixture, MixtureSource, Shard, TokenizerInfo
+
+if TYPE_CHECKING:
+    from llemma.core.text.tokenizers import Tokenizer
 
 SPLITS = ("train", "validation", "test")
 MAX_SOURCES = 254
@@ -272,6 +275,20 @@ def prove_shares(plan: MixturePlan, seq_length: int) -> dict[str, Any]:
     return {"seq_length": seq_length, "num_samples": num_samples, "largest_difference": largest, "sources": sources}
 
 
+def tokenizer_info(tokenizer: Tokenizer, path: str) -> TokenizerInfo:
+    """What a mixture says of the tokenizer whose file has this path relative to it."""
+    from llemma.core.indexed import best_dtype
+
+    return TokenizerInfo(
+        kind="sentencepiece" if tokenizer.kind == "sentencepiece" else "huggingface",
+        path=path,
+        sha256=tokenizer.sha256,
+        vocab_size=tokenizer.vocab_size,
+        eod_id=tokenizer.eod_id,
+        dtype="uint16" if best_dtype(tokenizer.vocab_size).name == "uint16" else "int32",
+    )
+
+
 def write_mixture(
     config: MixtureConfig,
     *,
@@ -286,7 +303,6 @@ def write_mixture(
     `tokenizer` is the path of the tokenizer's file relative to OUT; `hashes` holds SHA-256 sums that are known already,
     by path relative to OUT. Raises InputError if a source cannot be used.
     """
-    from llemma.core.indexed import best_dtype
     from llemma.core.text.tokenizers import load_tokenizer
 
     out = Path(out)
@@ -296,14 +312,7 @@ def write_mixture(
     loaded = load_tokenizer(out / tokenizer, eod)
     mixture = Mixture(
         name=name,
-        tokenizer=TokenizerInfo(
-            kind="sentencepiece" if loaded.kind == "sentencepiece" else "huggingface",
-            path=tokenizer,
-            sha256=loaded.sha256,
-            vocab_size=loaded.vocab_size,
-            eod_id=loaded.eod_id,
-            dtype="uint16" if best_dtype(loaded.vocab_size).name == "uint16" else "int32",
-        ),
+        tokenizer=tokenizer_info(loaded, tokenizer),
         planned_tokens=plan.planned_tokens,
         sources=tuple(
             MixtureSource(

@@ -29,6 +29,9 @@ import numba
 import numpy as np
 from numba.extending import intrinsic
 
+from llemma.core.text.native import mix, native, native_inline, roll
+from llemma.core.text.pieces import string_buffers
+
 if TYPE_CHECKING:
     import pyarrow as pa
 
@@ -69,28 +72,6 @@ CLASSES = _byte_classes()  # for passes over bytes that ask more than where word
 LOWER = _two_byte_lower()
 
 _SEED = np.uint64(0xCBF29CE484222325)  # any number but 0, which would have the empty word hash to itself
-# A step of the rolling hash of n words: any odd 64-bit number does; this one is 2**64 / golden ratio.
-_ROLL = np.uint64(0x9E3779B97F4A7C15)
-
-
-def native(function: Any, **options: Any) -> Any:
-    """The function compiled by Numba, kept on the disk for the next process where there is a place for it."""
-    try:
-        return numba.njit(cache=True, nogil=True, **options)(function)
-    except RuntimeError:  # neither beside the source nor in the home folder can anything be written
-        return numba.njit(nogil=True, **options)(function)
-
-
-def _native_inline(function: Any) -> Any:
-    return native(function, inline="always")
-
-
-@_native_inline
-def mix(value):  # type: ignore[no-untyped-def]
-    """splitmix64's finalizer (Steele, Lea, Flood 2014)."""
-    value = (value ^ (value >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-    value = (value ^ (value >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    return value ^ (value >> np.uint64(31))
 
 
 @intrinsic
@@ -134,7 +115,7 @@ _BLOCK = 64  # bytes whose flags are taken together: as many as a number has bit
 _LAST = 2  # the folded text begins behind two zeros, so that the first byte has neighbours
 
 
-@_native_inline
+@native_inline
 def _is_word(byte):  # type: ignore[no-untyped-def]
     """Whether a folded byte is part of a word: a small letter, a digit, or beyond ASCII."""
     return (_U8(byte - _U8(97)) < _U8(26)) | (_U8(byte - _U8(48)) < _U8(10)) | (byte >= _U8(128))
@@ -184,13 +165,13 @@ def _flag(text, size, flags):  # type: ignore[no-untyped-def]
         flags[index] = _U8(begins) | _U8(_U8(ended) << _U8(1))
 
 
-@_native_inline
+@native_inline
 def _eight_bits(flags):  # type: ignore[no-untyped-def]
     """The lowest bits of 8 bytes, side by side."""
     return ((flags & np.uint64(0x0101010101010101)) * np.uint64(0x0102040810204080)) >> np.uint64(56)
 
 
-@_native_inline
+@native_inline
 def _write_places(bits, first, places, count):  # type: ignore[no-untyped-def]
     """Writes where bits are set, at `first` and behind it; returns the number of places there are then.
 
@@ -211,7 +192,7 @@ def _write_places(bits, first, places, count):  # type: ignore[no-untyped-def]
     return count + number
 
 
-@_native_inline
+@native_inline
 def _chunk(text, begin, size):  # type: ignore[no-untyped-def]
     """Up to 8 bytes of a word, zeros behind them."""
     return _load_8(text, begin) & (np.uint64(0xFFFFFFFFFFFFFFFF) >> np.uint64(64 - 8 * min(size, 8)))
@@ -357,16 +338,7 @@ def hash_words(data: np.ndarray, offsets: np.ndarray, room: Room | None = None) 
 
 def words_of_array(texts: pa.Array, room: Room | None = None) -> Words:
     """The words of an Arrow array of strings without nulls, read where they lie."""
-    import pyarrow as pa
-
-    if texts.null_count:
-        raise ValueError("the texts must not be null")
-    width = np.int64 if pa.types.is_large_string(texts.type) else np.int32
-    _, offset_buffer, data_buffer = texts.buffers()
-    if len(texts) == 0 or data_buffer is None:
-        return hash_words(np.zeros(0, np.uint8), np.zeros(len(texts) + 1, np.int64))
-    offsets = np.frombuffer(offset_buffer, width)[texts.offset : texts.offset + len(texts) + 1].astype(np.int64)
-    return hash_words(np.frombuffer(data_buffer, np.uint8), offsets, room)
+    return hash_words(*string_buffers(texts), room)
 
 
 def words_of_text(text: str) -> Words:
@@ -394,31 +366,11 @@ def text_batches(path: str, columns: tuple[str, ...] = ("text",)) -> Iterator[tu
 # ---------------------------------------------------------------- n words in a row
 
 
-@native
-def _roll(hashes, begin, end, n, out):  # type: ignore[no-untyped-def]
-    """Hashes of each n words in a row of hashes[begin:end] into `out`; returns how many."""
-    if end - begin < n:
-        return 0
-    power = np.uint64(1)
-    for _ in range(n - 1):
-        power *= _ROLL
-    value = np.uint64(0)
-    for index in range(begin, begin + n):
-        value = value * _ROLL + hashes[index]
-    out[0] = mix(value)
-    count = 1
-    for index in range(begin + n, end):
-        value = (value - hashes[index - n] * power) * _ROLL + hashes[index]
-        out[count] = mix(value)
-        count += 1
-    return count
-
-
 def ngram_hashes(words: Words, document: int, n: int) -> np.ndarray:
     """uint64 hashes of each n words in a row of one document, in order; empty where it has fewer."""
     begin, end = int(words.offsets[document]), int(words.offsets[document + 1])
     out = np.empty(max(end - begin - n + 1, 0), np.uint64)
-    _roll(words.hashes, begin, end, n, out)
+    roll(words.hashes, begin, end, n, out)
     return out
 
 
@@ -426,7 +378,7 @@ def ngram_hashes(words: Words, document: int, n: int) -> np.ndarray:
 def _roll_all(hashes, offsets, n, out, out_offsets):  # type: ignore[no-untyped-def]
     for document in range(len(offsets) - 1):
         begin = out_offsets[document]
-        out_offsets[document + 1] = begin + _roll(hashes, offsets[document], offsets[document + 1], n, out[begin:])
+        out_offsets[document + 1] = begin + roll(hashes, offsets[document], offsets[document + 1], n, out[begin:])
 
 
 def all_ngram_hashes(words: Words, n: int, room: Room | None = None) -> tuple[np.ndarray, np.ndarray]:
@@ -459,7 +411,7 @@ def _find(hashes, offsets, n, table, found_document, found_word, found_key):  # 
     ngrams = np.empty(longest, np.uint64)
     count = 0
     for document in range(len(offsets) - 1):
-        number = _roll(hashes, offsets[document], offsets[document + 1], n, ngrams)
+        number = roll(hashes, offsets[document], offsets[document + 1], n, ngrams)
         for index in range(number):
             key = ngrams[index]
             slot = key & mask

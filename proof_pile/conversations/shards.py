@@ -39,12 +39,13 @@ from llemma.core.files import atomic_folder, sha256_file
 from llemma.core.indexed import IndexedWriter, best_dtype
 from llemma.core.progress import progress
 from llemma.core.records import write_record
-from llemma.core.schemas import CompanionShard, Mixture, MixtureSource, Objective, Shard, TokenizerInfo
+from llemma.core.schemas import CompanionShard, Mixture, MixtureSource, Objective, Shard
 from llemma.core.text.tokenizers import Tokenizer, load_tokenizer
 from proof_pile.conversations.chat_format import ChatFormat, Run, Writer
 from proof_pile.conversations.encode import Encoded, Encoder
 from proof_pile.conversations.records import Example, Keys, list_files, read_examples
 from proof_pile.documents import Quarantined
+from proof_pile.mixture import tokenizer_info
 from proof_pile.sources.inputs import SourceFile, is_remote
 
 SPLITS = ("train", "validation")
@@ -250,14 +251,7 @@ def _mixture(
     planned, whole = sum(splits["train"].num_tokens for splits in sources.values()), sum(parts.values())
     return Mixture(
         name=name,
-        tokenizer=TokenizerInfo(
-            kind="sentencepiece" if tokenizer.kind == "sentencepiece" else "huggingface",
-            path=tokenizer_path,
-            sha256=tokenizer.sha256,
-            vocab_size=tokenizer.vocab_size,
-            eod_id=tokenizer.eod_id,
-            dtype="uint16" if best_dtype(tokenizer.vocab_size).name == "uint16" else "int32",
-        ),
+        tokenizer=tokenizer_info(tokenizer, tokenizer_path),
         planned_tokens=planned,
         sources=tuple(
             MixtureSource(

@@ -13,12 +13,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from llemma.core.text.kernels import native
+from llemma.core.text.native import native
 from llemma.core.text.ngram_table import KeyTable, find_keys, native_form
 from llemma.core.text.normalized_words import native_tables, read_words
 
 if TYPE_CHECKING:
-    import pyarrow as pa
+    pass
 
 MAX_HITS = 1 << 17
 BLOCK_WORDS = 1 << 14  # chosen by us: three arrays of so many words stay in a core's own cache
@@ -171,17 +171,3 @@ def find_places(
             wholes=wholes[: counts[1]].copy(),
             cut=frozenset(np.flatnonzero(cut).tolist()),
         )
-
-
-def buffers(texts: pa.Array) -> tuple[np.ndarray, np.ndarray]:
-    """(bytes, int64 offsets) of an Arrow array of strings without nulls, where they lie."""
-    import pyarrow as pa
-
-    if texts.null_count:
-        raise ValueError("the texts must not be null")
-    width = np.int64 if pa.types.is_large_string(texts.type) else np.int32
-    _, offset_buffer, data_buffer = texts.buffers()
-    if len(texts) == 0 or data_buffer is None:
-        return np.zeros(0, np.uint8), np.zeros(len(texts) + 1, np.int64)
-    offsets = np.frombuffer(offset_buffer, width)[texts.offset : texts.offset + len(texts) + 1].astype(np.int64)
-    return np.frombuffer(data_buffer, np.uint8), offsets

@@ -33,8 +33,9 @@ from llemma.core.files import write_json
 from llemma.core.steps import Task
 from llemma.core.text.ngram_table import KeyTable, key_table
 from llemma.core.text.normalized_words import ngram_hashes
+from llemma.core.text.pieces import string_buffers
 from llemma.core.text.shared_ngrams import find_overlaps
-from proof_pile.decontaminate.lookup import Places, ShortTexts, buffers, find_places
+from proof_pile.decontaminate.lookup import Places, ShortTexts, find_places
 from proof_pile.decontaminate.spans import is_frame, spans_to_cut
 from proof_pile.dedup.marks import write_marks
 from proof_pile.words import text_batches
@@ -176,7 +177,7 @@ def run(params: dict[str, Any], task: Task, out: Path) -> dict[str, int]:
     tally = Tally()
     for first_row, batch in text_batches(task.inputs[0].path, ("id", "text")):
         counts["documents"] += batch.num_rows
-        data, offsets = buffers(batch.column("text"))
+        data, offsets = string_buffers(batch.column("text"))
         for document, found, cut in find_matches(data, offsets, index, params["ngram"], params["min_words"]):
             text = data[offsets[document] : offsets[document + 1]].tobytes()
             kind, evidence = judge(index, found, text, params["action"], cut=cut)

@@ -28,13 +28,13 @@ from typing import Any
 import numpy as np
 
 from llemma.core.steps import Task
+from llemma.core.text.native import native
 from proof_pile.dedup.arrays import ArrayFile, Spill, write_array
 from proof_pile.dedup.candidates import CONTENT, DOUBTFUL, PAIR, SURE
 from proof_pile.dedup.catalogue import Catalogue
 from proof_pile.dedup.components import Components
 from proof_pile.dedup.marks import REMOVED, marks_schema, write_marks
 from proof_pile.dedup.shingles import WORD
-from proof_pile.words import native
 
 __all__ = ["choose", "marks_schema", "run", "write_marks"]
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from proof_pile.words import native
+from llemma.core.text.native import native
 
 
 @native

@@ -16,10 +16,11 @@ import numpy as np
 import pyarrow as pa
 
 from llemma.core.steps import Task
+from llemma.core.text.native import native
 from proof_pile.dedup.arrays import ArrayFile, write_array
 from proof_pile.dedup.doubts import ROW
 from proof_pile.dedup.fingerprints import text_pieces
-from proof_pile.words import Room, all_ngram_hashes, native, words_of_array
+from proof_pile.words import Room, all_ngram_hashes, words_of_array
 
 VERSION = 1
 WORD = np.dtype("<u8")

@@ -16,7 +16,7 @@ from functools import cache
 
 import numpy as np
 
-from proof_pile.words import mix, native
+from llemma.core.text.native import mix, native
 
 SKETCH_VERSION = 1
 _EMPTY = np.uint32(0xFFFFFFFF)

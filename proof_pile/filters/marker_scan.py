@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator
 
 import numpy as np
 
-from proof_pile.words import native
+from llemma.core.text.native import native
 
 KEY_BYTES = 4
 _TABLE_BITS = 18

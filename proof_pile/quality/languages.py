@@ -18,8 +18,8 @@ from pathlib import Path
 import numpy as np
 
 from llemma.core.errors import InputError, MissingPackageError
+from llemma.core.text.native import native
 from proof_pile.quality.prose import COMMENTS, EVERYTHING, prose
-from proof_pile.words import native
 
 PY3LANGID = "0.4"
 WINDOW_BYTES = 24_000  # chosen by us: prose is looked for in so many bytes at the beginning, in the middle, at the end

@@ -20,7 +20,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from proof_pile.words import LOWER, native
+from llemma.core.text.native import native
+from proof_pile.words import LOWER
 
 FORMULAS, COMMANDS, CODE, COMMENTS, ADDRESSES = 1, 2, 4, 8, 16
 EVERYTHING = FORMULAS | COMMANDS | CODE | ADDRESSES

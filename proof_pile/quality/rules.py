@@ -13,8 +13,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from llemma.core.text.native import native
 from proof_pile.quality.prose import CODE, COMMANDS, FORMULAS, bytes_of, prose
-from proof_pile.words import CLASSES, native
+from proof_pile.words import CLASSES
 
 # Gopher's (Rae et al. 2021, table A1), also MathPile's.
 STOP_WORDS = ("the", "be", "to", "of", "and", "that", "have", "with")

@@ -17,10 +17,9 @@ Legend of the arrays that several kernels share:
 
 from __future__ import annotations
 
-from typing import Any
-
-import numba
 import numpy as np
+
+from llemma.core.text.native import mix, native
 
 (PIECE, BYTE, OUT, DOCUMENT, OUT_OF_DOCUMENT, NUM_SHORT, NUM_ENTRIES, NUM_KEY_BYTES, NUM_IDS, NUM_PENDING, STOPPED,
  NUM_STATES) = range(12)  # fmt: skip
@@ -32,22 +31,6 @@ _CHARACTER_KEY = np.uint64(0xFFFFFFFF << 32)
 
 _FNV_OFFSET = np.uint64(0xCBF29CE484222325)
 _FNV_PRIME = np.uint64(0x100000001B3)
-
-
-def native(function: Any) -> Any:
-    """The function compiled by Numba, kept on the disk for the next process where there is a place for it."""
-    try:
-        return numba.njit(cache=True, nogil=True)(function)
-    except RuntimeError:  # neither beside the source nor in the home folder can anything be written
-        return numba.njit(nogil=True)(function)
-
-
-@native
-def _mix(value):  # type: ignore[no-untyped-def]
-    """splitmix64's finalizer (Steele, Lea, Flood 2014)."""
-    value = (value ^ (value >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-    value = (value ^ (value >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    return value ^ (value >> np.uint64(31))
 
 
 @native
@@ -79,7 +62,7 @@ def fill_table(keys, values, table_filter, table_keys, table_values):  # type: i
     bits = np.uint64(8 * len(table_filter) - 1)
     for index in range(len(keys)):
         key = keys[index]
-        value = _mix(key)
+        value = mix(key)
         bit = (value >> np.uint64(32)) & bits
         table_filter[bit >> np.uint64(3)] |= np.uint8(1) << np.uint8(bit & np.uint64(7))
         slot = value & mask
@@ -94,7 +77,7 @@ def fill_table(keys, values, table_filter, table_keys, table_values):  # type: i
 def _look_up(table, key):  # type: ignore[no-untyped-def]
     """The value of a key, -1 where it is not in the table."""
     table_filter, table_keys, table_values = table
-    value = _mix(key)
+    value = mix(key)
     bit = (value >> np.uint64(32)) & np.uint64(8 * len(table_filter) - 1)
     if (table_filter[bit >> np.uint64(3)] >> np.uint8(bit & np.uint64(7))) & 1 == 0:
         return np.int64(-1)
@@ -268,7 +251,7 @@ def _hash(data, begin, end):  # type: ignore[no-untyped-def]
     value = _FNV_OFFSET
     for position in range(begin, end):
         value = (value ^ np.uint64(data[position])) * _FNV_PRIME
-    return _mix(value)
+    return mix(value)
 
 
 @native
@@ -331,7 +314,7 @@ def encode_pieces(data, ends, num_pieces, state, cache, merges, merging, pending
                 key = key << np.uint64(8) | np.uint64(data[position])
             # The number of bytes is the topmost byte that is not 0, so that no two pieces share a key.
             key += np.uint64(1)
-            slot = _mix(key) & short_mask
+            slot = mix(key) & short_mask
             while short[slot, 0] != 0 and short[slot, 0] != key:
                 slot = (slot + np.uint64(1)) & short_mask
             if short[slot, 0] == 0:
@@ -431,7 +414,7 @@ def put_pieces(data, ends, values, state, cache):  # type: ignore[no-untyped-def
             for position in range(begin, end):
                 key = key << np.uint64(8) | np.uint64(data[position])
             key += np.uint64(1)
-            slot = _mix(key) & np.uint64(len(short) - 1)
+            slot = mix(key) & np.uint64(len(short) - 1)
             while short[slot, 0] != 0:
                 slot = (slot + np.uint64(1)) & np.uint64(len(short) - 1)
             short[slot, 0] = key

@@ -6,8 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from llemma.core.text.kernels import native
-from llemma.core.text.normalized_words import ROLL, mix
+from llemma.core.text.native import ROLL, mix, native
 
 _BITS_PER_KEY = 16  # of the first, small filter: about one word in sixteen gets past it
 

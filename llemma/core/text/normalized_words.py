@@ -19,7 +19,7 @@ from functools import cache
 
 import numpy as np
 
-from llemma.core.text.kernels import native
+from llemma.core.text.native import mix, native, roll
 from llemma.core.text.typography import ENVIRONMENT, SUPERSCRIPT, TWO_ARGUMENTS, character_table, commands
 
 OPERATOR_BIT = 1
@@ -28,7 +28,6 @@ OPERATORS = b"+-*=<>^%"
 
 _SEPARATOR, _LETTER, _DIGIT, _OPERATOR, _BACKSLASH, _BEYOND = range(6)
 SEED = np.uint64(0x9AE16A3B2F90404F)  # any number does
-ROLL = np.uint64(0x9E3779B97F4A7C15)  # 2**64 / golden ratio, odd
 _COMMAND_SLOTS = 2048
 _MAX_COMMAND_BYTES = 32
 _MAX_NAME_BYTES = 64
@@ -95,14 +94,6 @@ def tables() -> Tables:
             rows.append(row)
         meanings[slot, 1] = follows
     return Tables(codes=codes, texts=np.concatenate(rows), names=names, meanings=meanings)
-
-
-@native
-def mix(value):  # type: ignore[no-untyped-def]
-    """splitmix64's finalizer (Steele, Lea, Flood 2014)."""
-    value = (value ^ (value >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-    value = (value ^ (value >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    return value ^ (value >> np.uint64(31))
 
 
 @native
@@ -349,26 +340,6 @@ def words_of_text(text: str) -> Words:
     hashes, starts, ends = np.empty(size, np.uint64), np.empty(size, np.int64), np.empty(size, np.int64)
     _, count = read_words(data, 0, 0, len(data), native_tables(), hashes, starts, ends, 0)
     return Words(hashes=hashes[:count].copy(), starts=starts[:count].copy(), ends=ends[:count].copy())
-
-
-@native
-def roll(hashes, begin, end, n, out):  # type: ignore[no-untyped-def]
-    """Hashes of each n words in a row of hashes[begin:end] into `out`; returns how many."""
-    if end - begin < n:
-        return 0
-    power = np.uint64(1)
-    for _ in range(n - 1):
-        power *= ROLL
-    value = np.uint64(0)
-    for index in range(begin, begin + n):
-        value = value * ROLL + hashes[index]
-    out[0] = mix(value)
-    count = 1
-    for index in range(begin + n, end):
-        value = (value - hashes[index - n] * power) * ROLL + hashes[index]
-        out[count] = mix(value)
-        count += 1
-    return count
 
 
 def ngram_hashes(hashes: np.ndarray, n: int) -> np.ndarray:

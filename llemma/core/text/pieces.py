@@ -209,11 +209,16 @@ def arrow_buffer(texts: Any) -> tuple[np.ndarray, np.ndarray]:
 
     Raises ValueError if a text is null or not valid UTF-8.
     """
+    texts.validate(full=True)
+    return string_buffers(texts)
+
+
+def string_buffers(texts: Any) -> tuple[np.ndarray, np.ndarray]:
+    """The same of strings that are known to be valid UTF-8. Raises ValueError if a text is null."""
     import pyarrow as pa
 
     if texts.null_count:
         raise ValueError("a text is missing")
-    texts.validate(full=True)
     width = np.int64 if pa.types.is_large_string(texts.type) else np.int32
     _, offset_buffer, data_buffer = texts.buffers()
     if len(texts) == 0 or data_buffer is None:

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from llemma.core.text.kernels import code_point, native
+from llemma.core.text.kernels import code_point
+from llemma.core.text.native import native
 
 OTHER, LETTER, NUMBER, SPACE, LINE_END = range(5)
 

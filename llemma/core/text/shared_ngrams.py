@@ -12,12 +12,11 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from llemma.core.text.kernels import native
+from llemma.core.text.native import mix, native
 from llemma.core.text.ngram_table import KeyTable, find_keys, native_form
 from llemma.core.text.normalized_words import (
     OPERATOR_BIT,
     SEED,
-    mix,
     native_tables,
     ngram_hashes,
     read_words,

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from llemma.core.text.kernels import native
+from llemma.core.text.native import native
 from llemma.core.text.pieces import text_buffer
 from llemma.core.text.pretokens import byte_characters
 from llemma.core.text.probe import PROBE_TEXTS

@@ -14,7 +14,7 @@ import math
 
 import numpy as np
 
-from proof_pile.words import native
+from llemma.core.text.native import native
 
 _FNV32_OFFSET = np.uint32(2166136261)
 _FNV32_PRIME = np.uint32(16777619)

@@ -10,7 +10,7 @@ from typing import Any
 import numba
 from numba.extending import intrinsic
 
-from proof_pile import words
+from llemma.core.text.native import native as core_native
 
 WIDTH = 16  # bytes that are looked at together: a register of every processor that Numba knows
 
@@ -32,7 +32,7 @@ def native(function: Any) -> Any:
     Numba asks only the file that a function stands in, yet its code holds the numbers of `names` and the functions of
     other files as they were when it was compiled: after a change in one of those it ran with the old ones.
     """
-    compiled = words.native(function)
+    compiled = core_native(function)
     file = getattr(getattr(compiled, "_cache", None), "_cache_file", None)
     if file is not None and hasattr(file, "_source_stamp"):
         file._source_stamp = _stamp()

@@ -15,8 +15,8 @@ from typing import Any
 
 import numpy as np
 
+from llemma.core.text.native import native
 from proof_pile.sources.web.tags import MAX_TAG_BYTES, Action, Judge, Kind, Op
-from proof_pile.words import native
 
 EVENT = "\x05"
 
