@@ -9,10 +9,11 @@ from setuptools import find_packages, setup
 ROOT = Path(__file__).parent
 VERSION = re.search(r'^__version__ = "(.+)"$', (ROOT / "llemma/__init__.py").read_text(encoding="utf-8"), re.M)[1]
 
-TRAIN = ["torch>=2.4", "transformers>=4.57", "safetensors>=0.4.5"]
+TRAIN = ["torch>=2.5", "transformers>=4.57", "safetensors>=0.4.5"]
 EVAL = ["lm-eval[hf,math,api]>=0.4.13", "sympy>=1.12", "mpmath>=1.3", *TRAIN]
 PLOTS = ["matplotlib>=3.8"]
 RAY = ["ray>=2.40"]
+TRACKERS = {"tensorboard": ["tensorboard>=2.16"], "wandb": ["wandb>=0.18"], "trackio": ["trackio>=0.5"]}
 WEB = ["brotli>=1.1", "fastwarc>=0.15", "py3langid>=0.3", "resiliparse>=0.15"]
 DEV = [
     "build",
@@ -22,6 +23,7 @@ DEV = [
     "pytest>=8",
     "pytest-xdist>=3",
     "ruff",
+    *TRACKERS["tensorboard"],
     "types-PyYAML",
 ]
 
@@ -60,8 +62,14 @@ setup(
         "ray": RAY,
         "slurm": [],  # nothing from PyPI: Slurm's own commands are called; the name is kept for whoever asks for it
         "neox": ["deepspeed>=0.15", "einops", "ftfy", "pybind11", "setuptools<82"],
+        "deepspeed": [
+            "deepspeed>=0.19.8",
+            *TRAIN,
+        ],  # its offload is compiled at first use
         "gpu": ["flash-attn>=2.5", "liger-kernel>=0.5"],
         "plots": PLOTS,
+        **TRACKERS,
+        "track": sorted(package for packages in TRACKERS.values() for package in packages),
         "dev": DEV,
         "all": sorted({*TRAIN, *EVAL, *WEB, *RAY, *PLOTS, *DEV}),
     },

@@ -8,6 +8,7 @@ Everything is done by the commands that a user has: shards by `proof_pile.build`
 34B with every size small. NeoX is an unmodified checkout that trains on the CPU with all repairs. Parts:
 
 trainers       the same weights and batches in both engines: first loss, largest difference in the steps after it
+objectives     fine-tuning in two stages and KTO (small_sft_kto), and DPO (small_dpo), stage by stage in both engines
 faults         a rank ended by kill -9, then the newest checkpoint cut off, beside the same run undisturbed
 processes      a checkpoint of ZeRO-1 cut for other data- and tensor-parallel sizes, beside the run that was not cut
 """
@@ -24,7 +25,7 @@ import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -306,6 +307,105 @@ def trainers(bench: Bench) -> Iterator[Row]:
         }
 
 
+_RECIPES = {"small_sft_kto": ("cot", "tir", "kto"), "small_dpo": ("dpo",)}
+_RECORDS = {"cot": 192, "tir": 96, "kto": 64, "dpo": 48}
+
+
+def objectives(bench: Bench) -> Iterator[Row]:
+    """The shipped recipes of fine-tuning and preferences, on conversations made for it."""
+    for recipe, stages in _RECIPES.items():
+        found = {}
+        for engine in ("neox", "embedded"):
+            note(f"{engine}: {recipe}")
+            run = plan_recipe(bench, recipe, stages, engine)
+            if engine == "neox":
+                steps = list(stage_steps(bench.launch(run)))
+            else:
+                bench.call("train", run, "--threads", 1, "--device", "cpu")
+                steps = [metric_steps(path) for path in sorted(run.glob("train/*/metrics.jsonl"))]
+            found[engine] = dict(zip(stages, steps, strict=True))
+        for stage in stages:
+            theirs, ours = found["neox"][stage], found["embedded"][stage]
+            told = [name for name in ours[1] if name != "lm_loss"]
+            row: Row = {"stage": f"{recipe}: {stage}", "steps": len(theirs)}
+            one, two = ({step: values["lm_loss"] for step, values in of.items()} for of in (theirs, ours))
+            row |= {"first loss, NeoX": one[1], "first loss, embedded": two[1], "difference": abs(one[1] - two[1])}
+            row |= {"largest difference, later steps": largest(one, two, 2), "last loss, NeoX": one[max(one)]}
+            apart = [abs(theirs[step][name] - ours[step][name]) for step in theirs for name in told]
+            row["largest difference of log probabilities and rewards"] = max(apart) if apart else "(none told)"
+            yield row
+
+
+def plan_recipe(bench: Bench, recipe: str, stages: Sequence[str], engine: str) -> Path:
+    """A new run directory of a shipped recipe, its model with the rows of the data's tokenizer."""
+    from llemma.core.config import load_yaml
+    from llemma.core.schemas import Mixture
+    from neox_configs import config_path
+
+    folder = bench.work / f"{recipe}-{engine}"
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir()
+    tokenizer = Mixture.read(bench.data / "mixture.json").tokenizer
+    model = shipped("models", "tiny") | {"padded_vocab_size": tokenizer.vocab_size}
+    (folder / "model.yml").write_text(json.dumps(model))
+    values = dict(load_yaml(config_path("recipes", recipe)).value) | {"model": "model.yml"}
+    (folder / "recipe.yml").write_text(json.dumps(values))
+    start = bench.work / f"start-tiny-{engine}"
+    base = bench.work / "base-tiny"
+    if not base.exists():
+        write_base(base, model, bench.data / "tokenizer")
+    if engine == "embedded":
+        start = base
+    elif not start.exists():
+        bench.call("convert", base, start, "--to", "neox")
+    data = [word for stage in stages for word in ("--data", f"{stage}={conversations(bench, stage, tokenizer.path)}")]
+    bench.call("plan", folder / "recipe.yml", *data, "--init-from", start, "--out", folder / "run")
+    return folder / "run"
+
+
+def conversations(bench: Bench, stage: str, tokenizer: str) -> Path:
+    """mixture.json of sums that were asked for, answered right and wrong."""
+    out = bench.work / f"conversations-{stage}"
+    if out.exists():
+        return out / "mixture.json"
+    records = []
+    for number in range(_RECORDS[stage]):
+        first, second = number + 400 * (stage == "tir"), 3 * number % 17
+        right, wrong = f"{first} plus {second} is {first + second}.", f"It is {first}, so we add {second + number % 3}."
+        record = {"prompt": f"What is the sum of {first} and {second}?", "chosen": right, "rejected": wrong}
+        is_wanted = number % 3 != 0
+        records.append(record | {"completion": right if is_wanted else wrong, "label": is_wanted})
+    (bench.work / f"{stage}.jsonl").write_text("\n".join(map(json.dumps, records)))
+    objective = stage if stage in ("kto", "dpo") else "sft"
+    command = [sys.executable, "-P", "-m", "proof_pile.build", "conversations", f"{stage}={bench.work}/{stage}.jsonl"]
+    command += ["--objective", objective, "--tokenizer", str(bench.data / tokenizer), "--validation-share", "0.2"]
+    command += ["--seq-length", "128" if stage == "tir" else "256", "--out", str(out)]
+    subprocess.run(command, env=environment(), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=True)
+    return out / "mixture.json"
+
+
+def stage_steps(output: str) -> Iterator[dict[int, dict[str, float]]]:
+    """What NeoX's log tells of the steps of each stage, which were trained one after the other."""
+    steps: dict[int, dict[str, float]] = {}
+    for number, line in re.findall(r"iteration +(\d+)/(.*learning rate.*)", output):
+        if int(number) <= max(steps, default=0):
+            yield steps
+            steps = {}
+        told = re.findall(r"(\w+): (-?[0-9.]+E[+-]\d+|nan|inf)", line)
+        steps[int(number)] = {name: float(value) for name, value in told}
+    yield steps
+
+
+def metric_steps(path: Path) -> dict[int, dict[str, float]]:
+    """The same of a stage of the embedded trainer."""
+    lines = map(json.loads, path.read_text().splitlines())
+    return {
+        line["iteration"]: {"lm_loss": line["loss"], **line.get("measures", {})}
+        for line in lines
+        if line["kind"] == "train"
+    }
+
+
 def faults(bench: Bench) -> Iterator[Row]:
     """A killed rank and a cut-off checkpoint, in fp32 on two processes and in Llemma's mode."""
     for case in (Case(data=2, zero=True), Case(tensor=2, bf16=True, zero=True)):
@@ -425,7 +525,12 @@ def processes(bench: Bench) -> Iterator[Row]:
             }
 
 
-PARTS: dict[str, Callable[[Bench], Iterator[Row]]] = {"trainers": trainers, "faults": faults, "processes": processes}
+PARTS: dict[str, Callable[[Bench], Iterator[Row]]] = {
+    "trainers": trainers,
+    "objectives": objectives,
+    "faults": faults,
+    "processes": processes,
+}
 
 
 def print_table(rows: list[Row]) -> None:

@@ -14,6 +14,7 @@ import hashlib
 import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -62,24 +63,26 @@ class DocumentLoss:
     bytes: int
 
 
-def texts_of_file(path: Path, split: str, text_key: str = "text") -> Iterator[Text | Problem]:
+def texts_of_file(path: Path, split: str, text_key: str = "text", limit: int | None = None) -> Iterator[Text | Problem]:
     """The documents of a .bin/.idx pair, of a mixture.json (one split of each source), or of a file of texts.
+
+    At most `limit` of them, of a mixture at most so many of each source.
 
     Texts: .txt (one document), or rows with the key `text_key`; a row's source is its `source`, or `meta.source`, or
     the file's name.
     """
     if idx_path(prefix := path.with_suffix("") if path.suffix in (".bin", ".idx") else path).is_file():
-        yield from _texts_of_pair(prefix, prefix.name)
+        yield from islice(_texts_of_pair(prefix, prefix.name), limit)
     elif path.name == "mixture.json":
         for source in Mixture.read(path).sources:
             if split not in source.splits:
                 known = ", ".join(source.splits)
                 raise InputError(f"{path}: the source '{source.name}' has no split '{split}', known are {known}")
-            yield from _texts_of_pair(path.parent / source.splits[split].path, source.name)
+            yield from islice(_texts_of_pair(path.parent / source.splits[split].path, source.name), limit)
     elif path.suffix == ".txt" and path.is_file():
         yield Text(source=path.stem, id=path.name, text=path.read_text(encoding="utf-8", errors="replace"))
     elif path.is_file() and path.name.endswith(SUFFIXES):
-        for number, row in enumerate(read_rows(path), start=1):
+        for number, row in enumerate(islice(read_rows(path), limit), start=1):
             yield row if isinstance(row, Problem) else _text_of_row(path, number, row, text_key)
     else:
         raise InputError(

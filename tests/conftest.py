@@ -1,4 +1,4 @@
-"""What tests of several parts share: a real Slurm cluster."""
+"""What tests of several parts share: a real Slurm cluster, and a process that gives freed memory back."""
 
 from __future__ import annotations
 
@@ -21,3 +21,13 @@ def slurm_cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SlurmClu
         pytest.skip(f"no Slurm cluster here: {reason}")
     with SlurmCluster(tmp_path_factory.mktemp("slurm")) as cluster:
         yield cluster
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _freed_memory_is_given_back() -> Iterator[None]:
+    """A training in this process would keep all that it ever held, and tests after it measure what they take."""
+    from llemma.train import processor
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(processor, "_keep_freed_memory", lambda: None)
+        yield

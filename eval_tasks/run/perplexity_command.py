@@ -38,7 +38,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--split", help="of the benchmarks (default: their own) or of mixture.json (default: test)")
     parser.add_argument("--text-key", default="text", metavar="KEY", help="of rows (default: %(default)s)")
     parser.add_argument("--out", required=True, type=Path, metavar="DIR", help="folder for the results")
-    parser.add_argument("--limit", type=int, metavar="N", help="only the first N documents of each file or benchmark")
+    parser.add_argument(
+        "--limit",
+        type=int,
+        metavar="N",
+        help="only the first N documents of each file, source or benchmark",
+    )
     parser.add_argument("--stride", type=int, metavar="N", help="new tokens a window (default: the model's context)")
     parser.add_argument(
         "--batch-tokens", type=int, default=8192, metavar="N", help="tokens at a time (default: %(default)s)"
@@ -140,11 +145,13 @@ def _texts(args: argparse.Namespace) -> Iterator[Text]:
     from llemma.core.logging import get_logger
 
     logger = get_logger(__name__)
-    found: list[Iterator[object]] = [texts_of_file(path, args.split or "test", args.text_key) for path in args.texts]
+    found: list[Iterator[object]] = [
+        texts_of_file(path, args.split or "test", args.text_key, args.limit) for path in args.texts
+    ]
     names = [name.strip() for name in args.tasks.split(",") if name.strip()]
-    found += [texts_of_benchmark(name, args.data_dir, args.split) for name in names]
+    found += [itertools.islice(texts_of_benchmark(name, args.data_dir, args.split), args.limit) for name in names]
     for texts in found:
-        for text in itertools.islice(texts, args.limit):
+        for text in texts:
             if isinstance(text, Text):
                 yield text
             else:

@@ -45,7 +45,7 @@ def run_program(
             module.add_arguments(subparser)
             subparser.add_argument("-v", "--verbose", action="count", default=0, help="say more (-vv: everything)")
     try:
-        args = parser.parse_args(words)
+        args = parser.parse_args(words, argparse.Namespace(words=words))  # for a command that starts itself again
     except SystemExit as stop:  # argparse has printed the help (0) or what is wrong (2)
         return stop.code if isinstance(stop.code, int) else 2
     setup_logging(args.verbose)

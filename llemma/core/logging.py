@@ -13,10 +13,23 @@ def get_logger(name: str) -> logging.Logger:
     return logging.getLogger(name)
 
 
+class _StandardError(logging.Handler):
+    """Writes to what standard error is at that moment: while a bar is shown that puts lines above it."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        try:
+            sys.stderr.write(self.format(record) + "\n")
+            sys.stderr.flush()
+        except RecursionError:  # as in the handlers of Python itself
+            raise
+        except Exception:
+            self.handleError(record)
+
+
 def setup_logging(verbose: int = 0) -> None:
     """Sends our messages to standard error: warnings always, information with `-v`, everything with `-vv`."""
     level = (logging.WARNING, logging.INFO, logging.DEBUG)[min(verbose, 2)]
-    handler = logging.StreamHandler(sys.stderr)
+    handler = _StandardError()
     handler.setFormatter(logging.Formatter("%(levelname)s %(name)s: %(message)s"))
     for root in _ROOTS:
         logger = logging.getLogger(root)

@@ -93,3 +93,10 @@ class _PlainProgress:
             file=sys.stderr,
             flush=True,
         )
+
+
+def on_one_line(text: str, limit: int) -> str:
+    """A text from outside as one line for a terminal: at most `limit` characters of it, none of which commands it."""
+    shown = text[:limit].replace("\n", "⏎").replace("\t", " ")
+    safe = "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in shown)
+    return safe + ("…" if len(text) > limit else "")

@@ -3,6 +3,7 @@
 Mixture         mixture.json      proof_pile -> llemma: shards, weights, tokenizer
 BenchmarkText   *.jsonl           eval_tasks -> proof_pile: benchmark texts to clean the corpus of
 MetricLine      metrics.jsonl     trainer -> report
+GeneratedText   samples.jsonl     trainer -> report (beside metrics.jsonl)
 EvalResults     results.json      eval_tasks -> report
 EvalSample      samples.jsonl     eval_tasks -> report
 RunRecord       record.json       plan -> launch, train, report
@@ -162,7 +163,12 @@ class BenchmarkText(Config):
 
 
 class MetricLine(Config):
-    """One line of metrics.jsonl. Losses are in nats per token, `seconds` since the stage began to run."""
+    """One line of metrics.jsonl. Losses are in nats per token, `seconds` since the stage began to run.
+
+    mfu is the share of the device's peak (a processor's is measured as the training begins), took_s the seconds that a
+    validation lasted. Where preferences are trained the losses are those of DPO or KTO, and `measures` tells by
+    GPT-NeoX's names how they come about (llemma.train.preference).
+    """
 
     kind: Literal["train", "validation", "event"]
     stage: str
@@ -170,11 +176,24 @@ class MetricLine(Config):
     loss: float | None = None
     lr: float | None = None
     grad_norm: float | None = None
+    measures: dict[str, float] | None = None
     tokens: int | None = None
     tokens_per_s: float | None = None
+    mfu: float | None = None
     seconds: float | None = None
+    took_s: float | None = None
     by_source: dict[str, float] | None = None
     message: str | None = None
+
+
+class GeneratedText(Config):
+    """One line of samples.jsonl: what the model wrote after a prompt; a temperature of 0 is greedy."""
+
+    stage: str
+    iteration: int
+    prompt: str
+    text: str
+    temperature: float
 
 
 class MajorityResult(Config):

@@ -35,20 +35,34 @@ class Ledger:
 
     def __init__(self, folder: Path | None) -> None:
         self.path = folder / LEDGER_NAME if folder is not None else None
+        # Seconds are counted by a clock that nobody sets: a host whose time is put right must not gain or lose a day.
+        self._behind = time.time() - time.monotonic()
 
     def write(self, event: Event, iteration: int, **facts: Any) -> None:
         """Adds one line and forces it to the disk."""
+        self._add(event, iteration, self._behind + time.monotonic(), facts)
+
+    def write_untold(self, iteration: int, when: float) -> None:
+        """Adds how far the attempt before came after its last line, and when, where another file tells."""
+        last = next(iter(reversed(list(read_lines(self.path)))), None) if self.path is not None else None
+        if last is not None and last["event"] != "roll-back" and iteration > last["iteration"]:
+            self._add("reached", iteration, max(when, float(last["time"])), {})
+
+    def _add(self, event: Event, iteration: int, when: float, facts: dict[str, Any]) -> None:
         if self.path is None:
             return
-        line = {"time": round(time.time(), 3), "event": event, "iteration": iteration, **facts}
+        line = {"time": round(when, 3), "event": event, "iteration": iteration, **facts}
         text = json.dumps(line, ensure_ascii=False, allow_nan=False) + "\n"
         self.path.parent.mkdir(parents=True, exist_ok=True)
         with open(self.path, "ab") as file:
             if file.tell() and not self._ends_whole():
                 text = "\n" + text
-            file.write(text.encode("utf-8"))
-            file.flush()
-            os.fsync(file.fileno())
+            try:
+                file.write(text.encode("utf-8"))
+                file.flush()
+                os.fsync(file.fileno())
+            except OSError as error:  # a full disk: the system does not say of which file
+                raise OSError(error.errno, error.strerror, str(self.path)) from None
 
     def _ends_whole(self) -> bool:
         assert self.path is not None
@@ -59,11 +73,16 @@ class Ledger:
 
 @dataclass(frozen=True, kw_only=True)
 class LedgerTotals:
-    """What all attempts of a stage came to. Seconds run from one line of an attempt to its next."""
+    """What all attempts of a stage came to.
+
+    Seconds run from one line to the next: useful, lost and pause seconds together are the time from the first line to
+    the last.
+    """
 
     attempts: int = 0
     useful_seconds: float = 0.0  # of steps whose result was kept
     lost_seconds: float = 0.0  # of steps that had to be made again
+    pause_seconds: float = 0.0  # between attempts: not running, starting, or working without a trace
     useful_steps: int = 0
     repeated_steps: int = 0
     skipped_steps: int = 0  # of those that count: skipped again after a return, a step counts once
@@ -95,15 +114,16 @@ def sum_up(lines: Iterable[dict[str, Any]]) -> LedgerTotals:
     excluded: list[tuple[int, int]] = []
     counts = dict.fromkeys(("start", "roll-back", "fall-back"), 0)
     clock: float | None = None
-    lost_seconds, repeated, at = 0.0, 0, 0
+    lost_seconds, pause_seconds, repeated, at = 0.0, 0.0, 0, 0
     state: Literal["empty", "running", "stopped", "finished"] = "empty"
     for line in lines:
         event, iteration, now = line["event"], int(line["iteration"]), float(line["time"])
         clock = now if clock is None else clock
         if event in counts:
             counts[event] += 1
-        if event in ("start", "fall-back"):  # written by a new attempt: the time before it belongs to nobody
+        if event in ("start", "fall-back"):  # written by a new attempt
             back_to = iteration
+            pause_seconds += max(0.0, now - clock)
         else:
             spans.append((at, max(at, iteration), max(0.0, now - clock)))
             at = max(at, iteration)
@@ -122,6 +142,7 @@ def sum_up(lines: Iterable[dict[str, Any]]) -> LedgerTotals:
         attempts=counts["start"],
         useful_seconds=round(sum(seconds for _, _, seconds in spans), 3),
         lost_seconds=round(lost_seconds, 3),
+        pause_seconds=round(pause_seconds, 3),
         useful_steps=sum(end - first for first, end, _ in spans),
         repeated_steps=repeated,
         skipped_steps=len(skipped),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
 from collections.abc import Mapping, Sequence
@@ -31,6 +32,8 @@ class Progress:
     iteration: int = 0
     loss: float | None = None
     tokens_per_s: float | None = None
+    mfu: float | None = None
+    validation: tuple[float, int] | None = None  # the last loss, and after which iteration
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -144,15 +147,9 @@ def _progress(run: Path, stage: LaunchStage) -> Progress:
     """From the trainer's metrics, else from GPT-NeoX's last line in the newest log, else from the ledger."""
     name, config = stage.compiled.directory, stage.config
     folder = run / "train" / name
-    for line in reversed(_tail(folder / "metrics.jsonl").splitlines()):
-        try:
-            value = json.loads(line)
-            if value["kind"] == "train":
-                return Progress(
-                    iteration=int(value["iteration"]), loss=value.get("loss"), tokens_per_s=value.get("tokens_per_s")
-                )
-        except (ValueError, KeyError, TypeError):
-            continue
+    known = _last_known(folder / "metrics.jsonl")
+    if known is not None:
+        return known
     logs = sorted((launch_folder(run) / "logs").glob(f"{name}-[0-9]*.log"), key=lambda path: path.stat().st_mtime)
     lines = _tail(logs[-1]).splitlines() if logs else []
     for line in reversed(lines):
@@ -165,6 +162,30 @@ def _progress(run: Path, stage: LaunchStage) -> Progress:
             )
     reached = [int(line["iteration"]) for line in read_lines(folder / LEDGER_NAME)]
     return Progress(iteration=reached[-1] if reached else saved_iteration(run, name))
+
+
+def _last_known(metrics: Path) -> Progress | None:
+    """What the end of metrics.jsonl tells; None where no step stands there."""
+    step: dict[str, Any] | None = None
+    validation: tuple[float, int] | None = None
+    try:
+        for line in reversed(_tail(metrics).splitlines()):
+            with contextlib.suppress(ValueError):
+                value = json.loads(line)
+                step = step or (value if value["kind"] == "train" else None)
+                if value["kind"] == "validation" and value.get("loss") is not None:
+                    validation = validation or (float(value["loss"]), int(value["iteration"]))
+        if step is None:
+            return None
+        return Progress(
+            iteration=int(step["iteration"]),
+            loss=step.get("loss"),
+            tokens_per_s=step.get("tokens_per_s"),
+            mfu=step.get("mfu"),
+            validation=validation,
+        )
+    except (ValueError, KeyError, TypeError):
+        return None
 
 
 def _tail(path: Path) -> str:

@@ -106,8 +106,22 @@ def _remarks(state: StageState) -> list[str]:
         "steps made again": totals.repeated_steps,
     }
     told = [f"{number:,} {what}" for what, number in counts.items() if number]
+    spent = totals.useful_seconds + totals.lost_seconds + totals.pause_seconds
+    if told and spent:
+        seconds = {
+            "useful": totals.useful_seconds,
+            "made again": totals.lost_seconds,
+            "between attempts": totals.pause_seconds,
+        }
+        shares = ", ".join(f"{100 * value / spent:.0f} % {what}" for what, value in seconds.items())
+        told.append(f"of {spent:,.0f} s {shares}")
     if totals.attempts > 1:
         told.insert(0, f"{totals.attempts} attempts")
+    progress = state.progress
+    if progress.mfu is not None:
+        told.insert(0, f"MFU {100 * progress.mfu:.1f} %")
+    if progress.validation is not None:
+        told.insert(0, f"validation {progress.validation[0]:.4f} after {progress.validation[1]:,}")
     return [*([state.detail] if state.detail else []), *([", ".join(told)] if told else [])]
 
 

@@ -169,6 +169,8 @@ class NeoxConfig(Config):
         names = {key: key.replace("-", "_") for key in file.value}
         typed = {names[key]: value for key, value in file.value.items() if names[key] in _FIELDS}
         other = {names[key]: value for key, value in file.value.items() if names[key] not in _FIELDS}
+        if typed.get("precision") is None:
+            typed["precision"] = _precision_of_blocks(typed | other)
         lines = {(names.get(str(path[0]), path[0]), *path[1:]): line for path, line in file.lines.items()}
         config = check_config(YamlFile(file.path, typed, lines), cls).model_copy(update={"other": other})
         faults = [Problem(file.path, _line(lines, key), message) for key, message in config.cross_field_problems()]
@@ -361,6 +363,11 @@ class NeoxConfig(Config):
                 f"micro-batch {self.train_micro_batch_size_per_gpu} x accumulation {self.gradient_accumulation_steps}"
                 f" x data-parallel {self.dp_size} makes {self.global_batch_size}",
             )
+        for block, precision in _PRECISION_BLOCKS.items():
+            value = self.bf16 if block == "bf16" else self.other.get(block)
+            says = value.get("enabled") if isinstance(value, dict) else None
+            if isinstance(says, bool) and says != (self.precision == precision):
+                found.append((block, f"'{block}' says enabled: {str(says).lower()}, but precision is {self.precision}"))
         if self.precision == "bfloat16":
             check(self.zero_optimization is not None, "precision", "NeoX needs a zero_optimization block with bfloat16")
         for split in ("train", "valid", "test"):
@@ -395,12 +402,22 @@ class NeoxConfig(Config):
         ]
 
 
+_PRECISION_BLOCKS: dict[str, Precision] = {"fp16": "fp16", "bf16": "bfloat16"}
 _FIELDS = frozenset(NeoxConfig.model_fields) - {"other"}
 # Data that must go, shard by shard, with the tokens (or the chosen answers) of a split; {} is train, valid or test.
 _PATHS_BESIDE = (
     "{}_label_data_paths", "{}_reward_data_paths", "pos_{}_label_data_paths", "neg_{}_data_paths",
     "neg_{}_label_data_paths",
 )  # fmt: skip
+
+
+def _precision_of_blocks(values: dict[str, Any]) -> Precision:
+    """What NeoX takes where `precision` is not given (megatron/neox_arguments/arguments.py:967-1011)."""
+    for block, precision in _PRECISION_BLOCKS.items():
+        value = values.get(block)
+        if isinstance(value, dict) and value.get("enabled"):
+            return precision
+    return "fp32"
 
 
 def key_problems(file: YamlFile) -> list[Problem]:

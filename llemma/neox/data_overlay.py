@@ -33,12 +33,18 @@ _COMPANIONS: dict[Objective, dict[str, str]] = {
     },
 }
 # NeoX's key for a shard and for what lies beside it; {} is train, valid or test.
-_PATH_KEYS = {"labels": "{}_label_data_paths", "rewards": "{}_reward_data_paths"}
+_PATH_KEYS = {"tokens": "{}_data_paths", "labels": "{}_label_data_paths", "rewards": "{}_reward_data_paths"}
 _PAIR_KEYS = {
+    "tokens": "pos_{}_data_paths",
     "labels": "pos_{}_label_data_paths",
     "rejected": "neg_{}_data_paths",
     "rejected_labels": "neg_{}_label_data_paths",
 }
+
+
+def path_keys(split: str, *, is_pairs: bool) -> dict[str, str]:
+    """NeoX's keys for the tokens of a split (train, valid or test), and by its name for what lies beside them."""
+    return {name: key.format(split) for name, key in (_PAIR_KEYS if is_pairs else _PATH_KEYS).items()}
 
 
 def data_keys(
@@ -56,18 +62,16 @@ def data_keys(
     problems = [Problem(str(mixture_path), None, message) for message in _faults(mixture, objective)]
     if problems:
         raise ConfigError(problems)
-    is_pairs = objective == "dpo"
     keys: dict[str, Any] = {}
     for split, name in _SPLITS.items():
+        key_of = path_keys(split, is_pairs=objective == "dpo")
         chosen = _with_documents(mixture, name) or _with_documents(mixture, "validation")
         total = sum(weight for _, weight, _ in chosen)
-        path_key = f"pos_{split}_data_paths" if is_pairs else f"{split}_data_paths"
-        keys[path_key] = [str(root / shard.path) for _, _, shard in chosen]
+        keys[key_of["tokens"]] = [str(root / shard.path) for _, _, shard in chosen]
         keys[f"{split}_data_weights"] = [weight if split == "train" else weight / total for _, weight, _ in chosen]
         for companion in _COMPANIONS[objective]:
-            key = (_PAIR_KEYS if is_pairs else _PATH_KEYS)[companion].format(split)
             beside: list[CompanionShard] = [getattr(shard, companion) for _, _, shard in chosen]
-            keys[key] = [str(root / shard.path) for shard in beside]
+            keys[key_of[companion]] = [str(root / shard.path) for shard in beside]
     keys["data_impl"] = "mmap"
     keys["tokenizer_type"] = _TOKENIZER_TYPES[mixture.tokenizer.kind]
     keys["vocab_file"] = str(root / mixture.tokenizer.path)

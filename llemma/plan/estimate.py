@@ -139,7 +139,7 @@ def has_reference_model(config: NeoxConfig) -> bool:
     return not (objective == "dpo" and config.other.get("dpo_reference_free"))
 
 
-def _sequences_at_once(config: NeoxConfig) -> int:
+def sequences_at_once(config: NeoxConfig) -> int:
     """Sequences of one forward pass: in DPO each of the micro-batch is a pair of answers."""
     return config.train_micro_batch_size_per_gpu * _answers(config)
 
@@ -174,7 +174,7 @@ def _activation_bytes(config: NeoxConfig) -> int:
     stages = max(1, config.pipe_parallel_size)
     layers = math.ceil(config.num_layers / stages)
     in_flight = min(stages, config.gradient_accumulation_steps)
-    tokens = _sequences_at_once(config) * config.seq_length
+    tokens = sequences_at_once(config) * config.seq_length
     inner = _inner_bytes_per_layer(config, tokens)
     if not config.checkpoint_activations:
         return in_flight * layers * inner
@@ -208,7 +208,7 @@ def _logit_bytes(config: NeoxConfig) -> int:
 
     KTO gathers them from all tensor-parallel ranks, its own and the reference model's (megatron/training.py:705, 725).
     """
-    tokens = _sequences_at_once(config) * config.seq_length
+    tokens = sequences_at_once(config) * config.seq_length
     is_kto = config.other.get("train_impl") == "kto"
     rows = config.vocab_rows // (1 if is_kto else config.model_parallel_size)
     copies = 8 if config.precision == "fp32" else BYTES[config.precision] + 8

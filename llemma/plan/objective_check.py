@@ -29,8 +29,11 @@ def objective_problems(config: NeoxConfig, stage: Stage, place: Place) -> list[s
     packing, dataset = other.get("pack_impl", "packed"), other.get("dataset_impl", "gpt2")
     if objective == "dpo" and dataset != "pairwise":
         problems.append(f"{where}, whose pairs of answers need dataset_impl 'pairwise', not '{dataset}'")
-    if objective == "dpo" and packing == "packed":
-        problems.append(f"{where}, and pairs cannot be 'packed': pack_impl must be 'unpacked'")
+    if objective == "dpo" and packing != "unpacked":
+        problems.append(
+            f"{where}, and NeoX compares the pairs of a row as if they were one: pack_impl must be 'unpacked', not "
+            f"'{packing}'"
+        )
     if objective == "kto" and packing != "unpacked":
         problems.append(f"{where}, whose rewards belong to whole documents: pack_impl must be 'unpacked'")
     if objective == "kto" and config.train_micro_batch_size_per_gpu % 2:

@@ -335,8 +335,8 @@ def _costs(plan: Plan, planned: PlannedStage, like: PlannedStage) -> RenderableT
 
 
 def _embedded(plan: Plan, planned: PlannedStage) -> list[RenderableType]:
-    """Memory in the embedded trainer, where the cluster is one process and it can run the stage at all."""
-    if plan.cluster.num_gpus > 1 or planned.stage.objective != "language-modelling":
+    """Memory in the embedded trainer, where the cluster is one process."""
+    if plan.cluster.num_gpus > 1:
         return []
     memory = embedded_memory(planned.config)
     components = [(name.replace("_", " "), count) for name, count in asdict(memory).items()]

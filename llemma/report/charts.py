@@ -117,7 +117,7 @@ def loss_figure(data: RunData) -> LineFigure | None:
         series.append(Series(name="training", points=_thinned(train), colour=0, faint=bool(validation)))
     if validation:
         series.append(Series(name="validation", points=_thinned(validation), colour=1, marked=len(validation) < 60))
-    return _over_steps(data, "loss", "Loss", "nats per token", series, lambda value: f"{value:.2f}")
+    return _over_steps(data, "loss", "Loss", data.loss_unit, series, lambda value: f"{value:.2f}")
 
 
 def source_loss_figure(data: RunData) -> LineFigure | None:
@@ -132,7 +132,7 @@ def source_loss_figure(data: RunData) -> LineFigure | None:
         if points:
             series.append(Series(name=name, points=_thinned(points), colour=colour, marked=len(points) < 60))
     return _over_steps(
-        data, "loss-by-source", "Validation loss by source", "nats per token", series, lambda value: f"{value:.2f}"
+        data, "loss-by-source", "Validation loss by source", data.loss_unit, series, lambda value: f"{value:.2f}"
     )
 
 

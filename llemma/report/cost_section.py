@@ -72,7 +72,7 @@ def _compared(stage: StageMetrics, estimate: Mapping[str, Any], overall: Mapping
         (
             "share of the peak (MFU)",
             _shown(mfu, format_share),
-            _shown(reached / (peak * 1e12) if reached is not None and peak else None, format_share),
+            _shown(stage.mfu or (reached / (peak * 1e12) if reached is not None and peak else None), format_share),
         ),
         ("memory per device", _shown(memory_total, format_bytes), ""),
         ("one checkpoint", _shown(_number(estimate.get("checkpoint_bytes")), format_bytes), ""),

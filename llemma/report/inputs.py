@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
@@ -17,9 +17,11 @@ import pydantic
 
 from llemma.core.errors import LlemmaError
 from llemma.core.files import read_json
-from llemma.core.schemas import EvalResults, EvalSample, MetricLine, Mixture, RunRecord
+from llemma.core.schemas import EvalResults, EvalSample, GeneratedText, MetricLine, Mixture, RunRecord
+from llemma.guard.ledger import LEDGER_NAME, LedgerTotals, read_lines, sum_up
 
 MAX_SAMPLES_PER_OUTCOME = 3
+MAX_ROUNDS = 6  # of texts written while training, from the first to the last
 MAX_LINE_CHARS = 50_000_000  # a longer line is not a record of ours
 _FIRST_LABELS = ("base", "start", "before")
 M = TypeVar("M", bound=pydantic.BaseModel)
@@ -37,6 +39,13 @@ class StageMetrics:
     train: tuple[MetricLine, ...]
     validation: tuple[MetricLine, ...]
     events: tuple[MetricLine, ...]
+    written: tuple[GeneratedText, ...]  # of MAX_ROUNDS rounds
+    totals: LedgerTotals
+
+    @property
+    def has_preferences(self) -> bool:
+        """Whether its losses are those of DPO or KTO, which come with measures."""
+        return any(line.measures for line in self.train)
 
     @property
     def last_iteration(self) -> int:
@@ -56,8 +65,22 @@ class StageMetrics:
     @property
     def tokens_per_s(self) -> float | None:
         """Median speed over the stage."""
-        speeds = sorted(line.tokens_per_s for line in self.train if line.tokens_per_s)
-        return speeds[len(speeds) // 2] if speeds else None
+        return _median(line.tokens_per_s for line in self.train)
+
+    @property
+    def mfu(self) -> float | None:
+        """Median share of the peak that the trainer found, where it knew a peak."""
+        return _median(line.mfu for line in self.train)
+
+    @property
+    def validation_s(self) -> float:
+        """Seconds that validation took."""
+        return sum(line.took_s or 0.0 for line in self.validation)
+
+
+def _median(values: Iterable[float | None]) -> float | None:
+    known = sorted(value for value in values if value)
+    return known[len(known) // 2] if known else None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -86,6 +109,12 @@ class RunData:
     def has_training(self) -> bool:
         """Whether any training step was taken."""
         return any(stage.train for stage in self.stages)
+
+    @property
+    def loss_unit(self) -> str:
+        """What the losses are told in."""
+        has_preferences = any(stage.has_preferences for stage in self.stages)
+        return "nats per token; DPO and KTO: their own" if has_preferences else "nats per token"
 
 
 @dataclass
@@ -161,7 +190,8 @@ def _stages(run: Path, record: RunRecord, notes: _Notes) -> tuple[StageMetrics, 
     stages = []
     offset, last = 0, 0
     for name in sorted({*planned, *found}):
-        lines = list(_lines(run / "train" / name / "metrics.jsonl", MetricLine, notes))
+        folder = run / "train" / name
+        lines = list(_lines(folder / "metrics.jsonl", MetricLine, notes))
         plan = planned.get(name)
         by_kind: dict[str, dict[int, MetricLine]] = defaultdict(dict)
         for line in lines:
@@ -179,10 +209,23 @@ def _stages(run: Path, record: RunRecord, notes: _Notes) -> tuple[StageMetrics, 
                 train=train,
                 validation=tuple(by_kind["validation"][key] for key in sorted(by_kind["validation"])),
                 events=tuple(line for line in lines if line.kind == "event"),
+                written=_chosen_rounds(folder / "samples.jsonl", notes),
+                totals=sum_up(read_lines(folder / LEDGER_NAME)),
             )
         )
         last = max(last, offset + stages[-1].last_iteration)
     return tuple(stages)
+
+
+def _chosen_rounds(path: Path, notes: _Notes) -> tuple[GeneratedText, ...]:
+    """The texts of a few rounds, evenly from the first to the last."""
+    rounds: dict[int, list[GeneratedText]] = defaultdict(list)
+    for text in _lines(path, GeneratedText, notes):
+        rounds[text.iteration].append(text)
+    iterations = sorted(rounds)
+    last, count = len(iterations) - 1, min(MAX_ROUNDS, len(iterations))
+    chosen = [iterations[round(place * last / max(1, count - 1))] for place in range(count)]
+    return tuple(text for iteration in chosen for text in rounds[iteration])
 
 
 def _evaluations(run: Path, notes: _Notes) -> tuple[Evaluation, ...]:

@@ -13,6 +13,7 @@ from llemma.report.score_sections import answer_section, score_section
 from llemma.report.sections import (
     data_section,
     origin_section,
+    text_section,
     time_section,
     training_section,
 )
@@ -20,6 +21,7 @@ from llemma.report.sections import (
 SECTIONS: tuple[tuple[str, str, Callable[[RunData], str]], ...] = (
     ("data", "Data", data_section),
     ("training", "Training", training_section),
+    ("texts", "Texts while training", text_section),
     ("cost", "Cost and speed", cost_section),
     ("scores", "Scores", score_section),
     ("answers", "Sample answers", answer_section),
@@ -62,12 +64,15 @@ def _key_figures(data: RunData) -> list[tuple[str, str, str]]:
         cards.append(("Tokens trained", format_count(trained), share))
     else:
         cards.append(("Tokens trained", "not run", f"{format_count(planned)} planned"))
-    losses = [line.loss for stage in data.stages for line in stage.validation if line.loss is not None]
+    stages = [stage for stage in data.stages if not stage.has_preferences]
+    losses = [line.loss for stage in stages for line in stage.validation if line.loss is not None]
     if losses:
         cards.append(("Validation loss", f"{losses[-1]:.3f}", f"from {losses[0]:.3f}, nats per token"))
     seconds = sum(stage.seconds for stage in data.stages)
     if data.has_training and seconds:
-        cards.append(("Training time", format_seconds(seconds), f"{format_count(trained / seconds)} tokens/s"))
+        shares = [f", MFU {format_share(stage.mfu)}" for stage in data.stages if stage.mfu]
+        speed = f"{format_count(trained / seconds)} tokens/s{shares[-1] if shares else ''}"
+        cards.append(("Training time", format_seconds(seconds), speed))
     for evaluation in data.evaluations[-1:]:
         for name, task in list(evaluation.results.tasks.items())[:2]:
             low, high = task.ci95

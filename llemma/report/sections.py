@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 
 from llemma.core.pages.figures import Figure
@@ -9,7 +10,9 @@ from llemma.core.pages.html import code, escape, not_run, shortened, table
 from llemma.core.pages.numbers import format_count, format_seconds, format_share, format_small
 from llemma.core.pages.svg import draw
 from llemma.report import charts
-from llemma.report.inputs import RunData, StageMetrics
+from llemma.report.inputs import MAX_ROUNDS, RunData, StageMetrics
+
+_MAX_WRITTEN = 2000  # characters of a prompt and of what was written after it
 
 
 def figures(*wanted: Figure | None) -> str:
@@ -105,8 +108,9 @@ def training_section(data: RunData) -> str:
             charts.learning_rate_figure(data),
             charts.speed_figure(data),
         ),
-        table(head, rows, caption="First and last loss of each stage, nats per token", numeric=range(1, len(head))),
+        table(head, rows, caption=f"First and last loss of each stage, {data.loss_unit}", numeric=range(1, len(head))),
         _by_source(data),
+        _goodput(data.stages),
         _events(data.stages),
     ]
     return "".join(parts)
@@ -148,6 +152,34 @@ def _by_source(data: RunData) -> str:
     return f"<details><summary>Validation loss by source as a table</summary>{inner}</details>"
 
 
+def _goodput(stages: Iterable[StageMetrics]) -> str:
+    """What of the time was of use, over all attempts."""
+    rows = []
+    for stage in stages:
+        totals = stage.totals
+        all_s = totals.useful_seconds + totals.lost_seconds + totals.pause_seconds
+        if not totals.attempts or not all_s:
+            continue
+        seconds = (totals.useful_seconds, totals.lost_seconds, totals.pause_seconds, stage.validation_s)
+        counts = (totals.repeated_steps, totals.skipped_steps, totals.rollbacks, totals.excluded_samples)
+        rows.append(
+            [
+                escape(stage.name),
+                f"{totals.attempts:,}",
+                *(
+                    f"{format_seconds(value)} ({format_share(value / all_s, 0)})" if value else "none"
+                    for value in seconds
+                ),
+                *(f"{count:,}" for count in counts),
+            ]
+        )
+    if not rows:
+        return ""
+    head = ["stage", "attempts", "useful", "made again", "between attempts", "validation", "steps made again",
+            "left out", "returns", "samples excluded"]  # fmt: skip
+    return table(head, rows, caption="Use of the time, over all attempts of a stage", numeric=range(1, len(head)))
+
+
 def _events(stages: Iterable[StageMetrics]) -> str:
     events = [(stage, line) for stage in stages for line in stage.events]
     if not events:
@@ -157,6 +189,39 @@ def _events(stages: Iterable[StageMetrics]) -> str:
     ]
     inner = table(["stage", "step", "what happened"], shown, caption="Events while training", numeric=(1,))
     return f"<details><summary>Events while training ({len(events)})</summary>{inner}</details>"
+
+
+def text_section(data: RunData) -> str:
+    """What the model wrote after the same prompts as it was trained."""
+    if not any(stage.written for stage in data.stages):
+        return not_run("The model was not asked to write while it trained: --sample-every of llemma train does that.")
+    parts = []
+    for stage in data.stages:
+        by_prompt: dict[str, dict[int, dict[float, str]]] = {}
+        for one in stage.written:
+            by_prompt.setdefault(one.prompt, {}).setdefault(one.iteration, {})[one.temperature] = one.text
+        for number, (prompt, rounds) in enumerate(by_prompt.items(), start=1):
+            temperatures = sorted({temperature for found in rounds.values() for temperature in found})
+            rows = [
+                [f"{iteration:,}", *(_written(found.get(temperature, "")) for temperature in temperatures)]
+                for iteration, found in rounds.items()
+            ]
+            head = ["step", *("likeliest" if not one else f"drawn at temperature {one:g}" for one in temperatures)]
+            caption = f"Stage {stage.name}, prompt {number}"
+            inner = table(head, rows, caption=caption, numeric=(0,), prose=range(1, len(head)))
+            opened = " open" if number == 1 and stage is data.stages[0] else ""
+            shown = escape(shortened(" ".join(prompt.split()), 120))
+            parts.append(
+                f"<details{opened}><summary>{escape(stage.name)}: {shown}</summary>"
+                f'<pre class="asked">{escape(shortened(prompt, _MAX_WRITTEN))}</pre>{inner}</details>'
+            )
+    return f"<p>The same prompts at up to {MAX_ROUNDS} steps, from the first to the last.</p>" + "".join(parts)
+
+
+def _written(text: str) -> str:
+    close = re.sub(r"\n\s*\n", "\n\n", text.strip())  # a young model writes many empty lines
+    shown = escape(shortened(close, _MAX_WRITTEN)) or "<em>(nothing)</em>"
+    return f'<span class="written">{shown}</span>'
 
 
 def time_section(data: RunData) -> str:

@@ -9,24 +9,23 @@ step_00000100/manifest.json           sizes and SHA-256 of all of these
 
 from __future__ import annotations
 
-import copy
 import dataclasses
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file
-from transformers import LlamaConfig, LlamaForCausalLM
+from safetensors import safe_open
 
 from llemma.core.errors import DamagedFileError, InputError
 from llemma.core.files import read_json, write_json
 from llemma.core.records import installed_versions
-from llemma.train.model import stored_weights, write_model_config, write_tensors
-from llemma.train.optimizer import optimizer_tensors, restore_optimizer
+from llemma.train.engine import Engine, EngineName
+from llemma.train.model.config import ModelConfig
+from llemma.train.model.llama import Llama
+from llemma.train.model.weights import write_model_config, write_tensors
 
-SCHEMA = 1
+SCHEMA = 2
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,6 +38,7 @@ class CheckpointFacts:
     tokens: int
     seconds: float
     num_threads: int
+    processes: list[int]  # data parallel, tensor parallel
     device: str
     data_fingerprint: str
     identity: dict[str, Any]
@@ -51,26 +51,18 @@ class Snapshot:
     """All that a checkpoint holds, copied: the run may go on while it is written."""
 
     weights: dict[str, torch.Tensor]
-    config: LlamaConfig
+    config: ModelConfig
     optimizer: dict[str, torch.Tensor]
     facts: CheckpointFacts
 
 
-def take_snapshot(model: LlamaForCausalLM, optimizer: torch.optim.AdamW, facts: CheckpointFacts) -> Snapshot:
-    """A copy in the processor's memory: 12 bytes a parameter."""
-    return Snapshot(
-        weights=_copied(stored_weights(model, torch.float32), model),
-        config=copy.deepcopy(model.config),
-        optimizer=_copied(optimizer_tensors(model, optimizer), model) | _random_states(),
-        facts=facts,
-    )
-
-
-def _copied(tensors: dict[str, torch.Tensor], model: LlamaForCausalLM) -> dict[str, torch.Tensor]:
-    """Tensors that an update does not change; what came from another device is a copy already."""
-    if model.device.type != "cpu":
-        return tensors
-    return {name: tensor.clone() for name, tensor in tensors.items()}
+def take_snapshot(model: Llama, optimizer: Engine, facts: CheckpointFacts) -> Snapshot | None:
+    """A copy in the first process's memory, 12 bytes a parameter. All processes have to call it; others get None."""
+    copied = optimizer.snapshot()
+    if copied is None:
+        return None
+    weights, state = copied
+    return Snapshot(weights=weights, config=model.config, optimizer=state | _random_states(), facts=facts)
 
 
 def save_checkpoint(folder: Path, snapshot: Snapshot) -> None:
@@ -91,22 +83,16 @@ def read_facts(folder: Path) -> CheckpointFacts:
     return CheckpointFacts(**{name: value[name] for name in fields})
 
 
-def restore_state(
-    folder: Path, model: LlamaForCausalLM, optimizer: torch.optim.AdamW, *, with_random_state: bool = True
-) -> None:
+def restore_state(folder: Path, optimizer: Engine, *, with_random_state: bool = True) -> None:
     """Takes up the optimizer's state and the random numbers' of a checkpoint; the weights are already in the model."""
     path = folder / "optimizer.safetensors"
-    try:
-        tensors = load_file(path)
-    except (SafetensorError, OSError) as error:
-        raise DamagedFileError(f"{path}: cannot be read ({error})") from None
-    states = {name: tensors.pop(name) for name in list(tensors) if name.startswith("rng.")}
-    restore_optimizer(model, optimizer, tensors)
+    optimizer.restore(path)
     if not with_random_state:
         return
-    torch.set_rng_state(states["rng.cpu"])
-    if "rng.cuda" in states and torch.cuda.is_available():
-        torch.cuda.set_rng_state(states["rng.cuda"])
+    with safe_open(path, framework="pt") as file:
+        torch.set_rng_state(file.get_tensor("rng.cpu"))
+        if "rng.cuda" in file.keys() and torch.cuda.is_available():  # noqa: SIM118 - no mapping
+            torch.cuda.set_rng_state(file.get_tensor("rng.cuda"))
 
 
 def _random_states() -> dict[str, torch.Tensor]:
@@ -134,6 +120,7 @@ def check_same_run(folder: Path, facts: CheckpointFacts, identity: dict[str, Any
         )
 
 
-def this_version() -> dict[str, str]:
+def this_version(engine: EngineName) -> dict[str, str]:
     """Versions that the numbers of a run depend on."""
-    return installed_versions(("torch", "transformers", "safetensors", "numpy", "llemma"))
+    packages = ("torch", "safetensors", "numpy", "llemma")
+    return installed_versions((*packages, "deepspeed") if engine == "deepspeed" else packages)

@@ -11,10 +11,11 @@ from pathlib import Path
 import torch
 
 from llemma.checkpoint.hf_files import CARRIED_NAMES
+from llemma.checkpoint.tensors import dtype_name
 from llemma.core.errors import DamagedFileError, InputError
 from llemma.core.files import atomic_folder, read_json, remove_leftovers, sha256_file, write_json
 from llemma.core.records import write_record
-from llemma.train.model import load_model, stored_weights, write_model_config, write_tensors
+from llemma.train.model.weights import load_model, stored_weights, write_model_config, write_tensors
 from llemma.train.preflight import TokenizerFacts
 from llemma.train.settings import Settings
 
@@ -33,15 +34,13 @@ def export_model(checkpoint: Path, folder: Path, settings: Settings, tokenizer: 
     dtype = torch.bfloat16 if settings.precision == "bfloat16" else torch.float32
     with atomic_folder(folder, replace=True) as partial:
         write_tensors(stored_weights(model, dtype), partial / "model.safetensors")
-        config = model.config
-        config.dtype = dtype
-        config.architectures = [type(model).__name__]
-        config.max_position_embeddings = settings.config.max_position_embeddings
-        config.eos_token_id = tokenizer.eod_id
-        write_model_config(config, partial)
+        config = model.config.for_export(
+            max_positions=settings.config.max_position_embeddings, eos_token_id=tokenizer.eod_id
+        )
+        write_model_config(config, partial, dtype_name(dtype))
         generation = {"eos_token_id": tokenizer.eod_id, "do_sample": False}
-        if config.bos_token_id is not None:
-            generation["bos_token_id"] = config.bos_token_id
+        if config.carried.get("bos_token_id") is not None:
+            generation["bos_token_id"] = config.carried["bos_token_id"]
         write_json(partial / GENERATION_CONFIG, generation)
         for name in CARRIED_NAMES:
             if name != GENERATION_CONFIG and (tokenizer.folder / name).is_file():

@@ -3,6 +3,8 @@
 RUN/record.json                              what was planned (written by the planner; may be missing)
 RUN/stages/NN-name/{neox.yml, stage.json}    what each stage trains (written by the planner)
 RUN/train/NN-name/metrics.jsonl              one JSON object a line, see llemma.core.schemas.MetricLine
+RUN/train/NN-name/samples.jsonl              the same for texts that the model wrote, see GeneratedText
+RUN/train/NN-name/trackers.json              where trackers were asked for, see llemma.train.watch.tracking
 RUN/train/NN-name/checkpoints/               see llemma.train.checkpoint
 RUN/train/NN-name/ledger.jsonl               what it cost over all attempts, see llemma.guard.ledger
 RUN/train/NN-name/excluded.json              samples that are left out, see llemma.guard.exclusions
@@ -16,11 +18,11 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from llemma.core.errors import InputError
+from llemma.core.errors import InputError, WorkError
 from llemma.guard.ledger import LEDGER_NAME
 
 _STAGE_NAME = re.compile(r"(\d{2,})-[A-Za-z0-9._\-]+\Z")
@@ -59,6 +61,16 @@ class StagePlaces:
         return self.folder / "metrics.jsonl"
 
     @property
+    def samples(self) -> Path:
+        """The texts that the model wrote while it was trained."""
+        return self.folder / "samples.jsonl"
+
+    @property
+    def trackers(self) -> Path:
+        """The identities under which trackers know the stage."""
+        return self.folder / "trackers.json"
+
+    @property
     def ledger(self) -> Path:
         """What all attempts did, and what that cost."""
         return self.folder / LEDGER_NAME
@@ -72,6 +84,15 @@ class StagePlaces:
     def record(self) -> Path:
         """The record of the finished stage."""
         return self.folder / "record.json"
+
+    def check_in_place(self) -> None:
+        """Raises WorkError where the run directory was moved or removed while it is trained."""
+        if not self.neox_file.exists():
+            raise WorkError(
+                f"{self.run}: was moved or removed while it was trained ({self.neox_file.relative_to(self.run)} is not "
+                "there any more): what is written from now on would lie apart from it. Give the command again with "
+                "its new place, it goes on from the newest checkpoint there"
+            )
 
 
 def find_stages(run: Path) -> list[StagePlaces]:
@@ -97,7 +118,7 @@ def find_stages(run: Path) -> list[StagePlaces]:
     return [StagePlaces(run=run, name=numbered[number]) for number in sorted(numbered)]
 
 
-def stage_before(stages: list[StagePlaces], number: int, start_from: str | None) -> StagePlaces | None:
+def stage_before(stages: Sequence[StagePlaces], number: int, start_from: str | None) -> StagePlaces | None:
     """The stage that the `number`-th (from 0) begins with: the one whose folder is named, else the one before it.
 
     Raises InputError where the named one is none of those before it.

@@ -7,8 +7,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from llemma.core.errors import ConfigError, DamagedFileError, InputError, LlemmaError, Problem
 from llemma.core.files import read_json, sha256_file
 from llemma.core.indexed.layout import idx_path
@@ -19,6 +17,7 @@ from llemma.neox.config import NeoxConfig
 from llemma.neox.units import padded_vocab_rows
 from llemma.plan.checkpoint_check import hf_problems
 from llemma.rope import read_base
+from llemma.train.data.companions import check_companions
 from llemma.train.places import StagePlaces
 from llemma.train.settings import Settings, read_settings
 
@@ -66,6 +65,18 @@ def check_run(stages: Sequence[StagePlaces]) -> CheckedRun:
         if not list_checkpoints(stage.checkpoints):
             _check_start(stage, item, tokenizers[-1])
     return CheckedRun(stages=tuple(stages), settings=settings, tokenizers=tuple(tokenizers))
+
+
+def check_layout(settings: Settings, data_parallel: int) -> None:
+    """Raises InputError where data-parallel processes cannot share a step of a stage."""
+    num = settings.num_micro_batches
+    if num % data_parallel:
+        possible = ", ".join(str(count) for count in range(1, num + 1) if num % count == 0)
+        raise InputError(
+            f"{settings.stage}: a step has {num} micro-batches of {settings.micro_batch} samples, which "
+            f"{data_parallel} data-parallel processes cannot share evenly: possible are {possible} (--processes "
+            "divided by --tensor-parallel), or more with smaller micro-batches in the plan"
+        )
 
 
 def _read_all(stages: Sequence[StagePlaces]) -> tuple[Settings, ...]:
@@ -116,7 +127,9 @@ def _check_tokenizer(settings: Settings, mixture_path: Path, mixture: Mixture | 
         vocab_size, eod_id = tokenizer.vocab_size, tokenizer.eod_id
     rows = settings.config.padded_vocab_size
     if rows is not None and rows != vocab_size:
-        wanted = padded_vocab_rows(vocab_size, settings.config.make_vocab_size_divisible_by, 1)
+        wanted = padded_vocab_rows(
+            vocab_size, settings.config.make_vocab_size_divisible_by, settings.config.model_parallel_size
+        )
         if rows != wanted:
             raise InputError(
                 f"{settings.stage}: padded_vocab_size is {rows}, but {file} has {vocab_size} pieces, padded {wanted}: "
@@ -149,11 +162,7 @@ def _check_data(settings: Settings, mixture_path: Path, mixture: Mixture | None)
                 f"{idx_path(source.prefix)}: holds {reader.num_tokens} tokens, too few to draw a sample from: leave "
                 "this data set out of the mixture"
             )
-        if source.labels is not None and not np.array_equal(IndexedReader(source.labels).sizes, reader.sizes):
-            raise DamagedFileError(
-                f"{source.labels}: these labels do not go, document by document, with the tokens of {source.prefix}: "
-                "build the data again"
-            )
+        check_companions(source)
         planned = shards.get(Path(source.prefix).resolve())
         if planned is None:
             continue

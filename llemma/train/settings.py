@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -13,10 +12,12 @@ from llemma.core.config import YamlFile, describe_invalid, load_yaml
 from llemma.core.errors import ConfigError, Problem
 from llemma.guard.steps import GuardPolicy
 from llemma.neox.config import NeoxConfig
+from llemma.neox.data_overlay import path_keys
 from llemma.schedules import Schedule
 from llemma.stages import CompiledStage
-from llemma.train.document_packing import Packing
+from llemma.train.data.document_packing import Packing
 from llemma.train.keys import refusals
+from llemma.train.model.initial_weights import init_problems
 from llemma.train.places import StagePlaces
 
 Precision = Literal["fp32", "bfloat16"]
@@ -29,7 +30,26 @@ class WeightedPath:
     prefix: str
     weight: float
     name: str
-    labels: str | None = None  # the prefix of the labels beside it
+    labels: str | None = None  # what lies beside it, each by its prefix: see llemma.train.data.companions
+    rewards: str | None = None
+    rejected: str | None = None
+    rejected_labels: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Preference:
+    """What DPO or KTO is told; what is not its own keeps a value that changes nothing."""
+
+    kind: Literal["dpo", "kto"]
+    beta: float
+    reference_free: bool = False
+    desirable_weight: float = 1.0
+    undesirable_weight: float = 1.0
+
+    @property
+    def has_reference(self) -> bool:
+        """True where answers are compared with what the model of the stage's start makes of them."""
+        return not self.reference_free
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,6 +69,8 @@ class Settings:
     eod_mask_loss: bool
     packing: Packing  # how documents become samples; whether attention crosses them is plan.packing's to say
     allow_chopped: bool
+    preference: Preference | None = None  # None: the loss of the next token, over all tokens or those with labels
+    reference: str | None = None  # a hash of the model that preferences are compared with
 
     @property
     def batch_size(self) -> int:
@@ -104,7 +126,9 @@ class Settings:
     def identity(self) -> dict[str, Any]:
         """What a checkpoint must have been made with to be gone on from: all that changes a number."""
         config = self.config
+        preference = None if self.preference is None else {"preference": dataclasses.asdict(self.preference)}
         return {
+            **({} if preference is None else preference | {"reference": self.reference}),
             "seq_length": config.seq_length,
             "train_iters": config.train_iters,
             "batch": [self.micro_batch, self.num_micro_batches],
@@ -126,7 +150,8 @@ def read_settings(stage: StagePlaces) -> Settings:
     file = load_yaml(stage.neox_file)
     config = NeoxConfig.from_yaml_file(file)
     plan = CompiledStage.read(stage.stage_file)
-    problems = [_problem(file, key, message) for key, message in refusals(config)]
+    faults = refusals(config) + (init_problems(config) if plan.start == "noise" else [])
+    problems = [_problem(file, key, message) for key, message in faults]
     try:
         guard = GuardPolicy.model_validate(plan.guard)
     except pydantic.ValidationError as error:
@@ -144,6 +169,10 @@ def read_settings(stage: StagePlaces) -> Settings:
     if plan.iterations != config.last_iteration:
         message = f"the stage ends at iteration {config.last_iteration}, but stage.json says {plan.iterations}"
         problems.append(_problem(file, "train_iters", message))
+    preference = _preference(config)
+    if preference is not None and preference.has_reference and plan.start == "noise":
+        message = f"{preference.kind} compares with the model that the stage begins with, but it begins with noise"
+        problems.append(_problem(file, "train_impl", message))
     if problems or schedule is None:
         raise ConfigError(sorted(problems, key=lambda problem: problem.line or 0))
     return Settings(
@@ -156,33 +185,55 @@ def read_settings(stage: StagePlaces) -> Settings:
         # What NeoX spreads over data-parallel processes is summed up here one after the other: the same mean.
         num_micro_batches=config.gradient_accumulation_steps * config.dp_size,
         train=_weighted(
-            config.train_data_paths,
+            config,
+            "train",
             config.train_data_weights,
             {source.train: source.name for source in plan.sources if source.train},
-            config.other.get("train_label_data_paths"),
         ),
         validation=_weighted(
-            config.valid_data_paths,
+            config,
+            "valid",
             config.valid_data_weights,
             {source.validation: source.name for source in plan.sources if source.validation},
-            config.other.get("valid_label_data_paths"),
         ),
         last_iteration=config.last_iteration,
         eod_mask_loss=bool(config.other.get("eod_mask_loss", False)),
         packing=config.other.get("pack_impl", "packed"),
         allow_chopped=bool(config.other.get("allow_chopped", True)),
+        preference=preference,
     )
 
 
+def _preference(config: NeoxConfig) -> Preference | None:
+    other, kind = config.other, config.other.get("train_impl", "normal")
+    if kind == "dpo":
+        is_free = bool(other.get("dpo_reference_free", False))
+        return Preference(kind="dpo", beta=float(other.get("dpo_beta", 0.1)), reference_free=is_free)
+    if kind == "kto":
+        return Preference(
+            kind="kto",
+            beta=float(other.get("kto_beta", 0.1)),
+            desirable_weight=float(other.get("kto_desirable_weight", 1.0)),
+            undesirable_weight=float(other.get("kto_undesirable_weight", 1.0)),
+        )
+    return None
+
+
 def _weighted(
-    paths: list[str] | None, weights: list[float] | None, named: dict[str, str], labels: list[str] | None
+    config: NeoxConfig, split: str, weights: list[float] | None, named: dict[str, str]
 ) -> tuple[WeightedPath, ...]:
-    if not paths:
-        return ()
-    beside_each: Sequence[str | None] = labels or [None] * len(paths)
+    """The data sets of a split, with what lies beside each."""
+    keys = path_keys(split, is_pairs=config.other.get("train_impl") == "dpo")
+    beside = {name: config.other.get(key) for name, key in keys.items() if name != "tokens"}
+    paths = config.other.get(keys["tokens"]) or getattr(config, f"{split}_data_paths") or []
     return tuple(
-        WeightedPath(prefix=path, weight=weight, name=named.get(path, path), labels=beside)
-        for path, weight, beside in zip(paths, weights or [1.0] * len(paths), beside_each, strict=True)
+        WeightedPath(
+            prefix=path,
+            weight=(weights or [1.0] * len(paths))[number],
+            name=named.get(path, path),
+            **{name: prefixes[number] for name, prefixes in beside.items() if prefixes},
+        )
+        for number, path in enumerate(paths)
     )
 
 

@@ -18,6 +18,14 @@ class StopRequest:
     """The first signal that asked for an end; None while none has come."""
 
     number: int | None = None
+    is_shown: bool = False  # somebody else says on the terminal that it is made
+
+    @property
+    def words(self) -> str:
+        """What a person is told who has made it."""
+        if self.number == signal.SIGINT:
+            return "interrupted: ends when all is saved; Ctrl-C again ends at once, without saving"
+        return "asked to stop: ends when all is saved"
 
     def is_made(self) -> bool:
         """True as soon as the run should save and end."""
@@ -42,10 +50,9 @@ def stop_requested() -> Iterator[StopRequest]:
             request.number = number
         if number == signal.SIGINT:
             signal.signal(signal.SIGINT, signal.default_int_handler)
-            # Not print: a handler may run in the middle of another write to the same stream.
-            os.write(
-                2, b"\ninterrupted: ends as soon as everything is saved; Ctrl-C again ends at once, without saving\n"
-            )
+            if not request.is_shown:
+                # Not print: a handler may run in the middle of another write to the same stream.
+                os.write(2, f"\n{request.words}\n".encode())
 
     if threading.current_thread() is not threading.main_thread():  # Python delivers signals to the main thread alone
         yield request

@@ -27,7 +27,7 @@ ALLOWED: dict[str, tuple[set[str], set[str]]] = {
     "llemma.neox_engine": (GROUND | {"llemma.neox", "llemma.schedules", "llemma.guard"}, {"sympy", "ray"}),
     "llemma.checkpoint": (GROUND | {"llemma.neox", "llemma.rope", "llemma.guard"}, {"sympy", "ray"}),
     "llemma.train": (GROUND | FIRST | {"llemma.plan", "llemma.checkpoint"}, {"sympy", "ray"}),
-    "llemma.report": (GROUND, HEAVY),
+    "llemma.report": (GROUND | {"llemma.guard"}, HEAVY),
     "llemma.demo": (GROUND | {"llemma.neox", "neox_configs"}, {"sympy", "ray"}),
     "llemma.cli": (GROUND, HEAVY),
     "llemma.__main__": ({"llemma.cli"}, HEAVY),

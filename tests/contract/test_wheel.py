@@ -20,7 +20,9 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("wheel")
     source = folder / "source"
     # A copy, because a build writes into the tree that it builds.
-    skip = shutil.ignore_patterns(".venv", ".git", "runs", "*.egg-info", "__pycache__", ".*_cache", "build.log")
+    skip = shutil.ignore_patterns(
+        ".venv", ".git", ".peers", "runs", "*.egg-info", "__pycache__", ".*_cache", "build.log"
+    )
     shutil.copytree(ROOT, source, ignore=skip)
     command = [sys.executable, "-m", "pip", "wheel", "--no-deps", "--no-build-isolation", "-q", "-w", folder, source]
     result = subprocess.run(command, capture_output=True, text=True, check=False)

@@ -104,25 +104,31 @@ def test_pair_of_token_files_agrees_with_its_texts_and_end_tokens_do_not_count(
 def test_mixture_is_scored_source_by_source_in_the_split_that_is_asked_for(
     tiny_model: Path, tmp_path: Path, reference: Any, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    def shard(name: str, text: str) -> Shard:
+    def shard(name: str, *texts: str) -> Shard:
+        tokenizer = AutoTokenizer.from_pretrained(tiny_model)
         with IndexedWriter(tmp_path / name, np.uint16) as writer:
-            ids = AutoTokenizer.from_pretrained(tiny_model)(text, add_special_tokens=False)["input_ids"]
-            writer.add_document(np.array(ids, dtype=np.uint16))
-        return Shard(path=name, num_documents=1, num_tokens=len(text), bin_sha256="", idx_sha256="")
+            for text in texts:
+                writer.add_document(np.array(tokenizer(text, add_special_tokens=False)["input_ids"], dtype=np.uint16))
+        num_tokens = sum(map(len, texts))
+        return Shard(path=name, num_documents=len(texts), num_tokens=num_tokens, bin_sha256="", idx_sha256="")
 
     from transformers import AutoTokenizer
 
     sources = [
-        MixtureSource(name=name, group="g", weight=0.5, epochs=1, splits={"test": shard(name, text)})
-        for name, text in (("arxiv", TEXTS[0]), ("web", TEXTS[2]))
+        MixtureSource(name=name, group="g", weight=0.5, epochs=1, splits={"test": shard(name, *texts)})
+        for name, texts in (("arxiv", TEXTS[:2]), ("web", TEXTS[2:]))
     ]
     tokenizer = TokenizerInfo(kind="huggingface", path="t", sha256="", vocab_size=259, eod_id=2, dtype="uint16")
     mixture = Mixture(name="m", tokenizer=tokenizer, planned_tokens=9, sources=tuple(sources))
     mixture.write(tmp_path / "mixture.json")
     words = ("--texts", str(tmp_path / "mixture.json"))
     found = _perplexity(tiny_model, tmp_path / "out", *words)
-    assert math.isclose(found["arxiv"]["nats"], reference(TEXTS[0]), rel_tol=1e-5)
+    assert math.isclose(found["arxiv"]["nats"], reference(TEXTS[0]) + reference(TEXTS[1]), rel_tol=1e-5)
     assert math.isclose(found["web"]["nats"], reference(TEXTS[2]), rel_tol=1e-5)
+    # --limit 1 once took the first document of the whole mixture, and no other source was scored.
+    limited = _perplexity(tiny_model, tmp_path / "limited", *words, "--limit", "1")
+    assert math.isclose(limited["arxiv"]["nats"], reference(TEXTS[0]), rel_tol=1e-5)
+    assert limited["web"] == found["web"]
     arguments = ["--model", str(tiny_model), "--out", str(tmp_path / "no"), *words]
     assert main(["perplexity", *arguments, "--split", "validation"]) == 2
     assert "has no split 'validation', known are test" in capsys.readouterr().err

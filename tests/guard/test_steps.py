@@ -48,12 +48,17 @@ def test_non_finite_gradient_is_left_out_though_the_loss_is_healthy() -> None:
 
 
 def test_one_nan_does_not_poison_the_statistics() -> None:
-    """OLMo-core's skip-step optimizer left out 129 steps after a single NaN."""
+    """OLMo-core's skip-step optimizer left out 129 steps after a single NaN: mean and deviation over all values."""
     guard = guard_without_return(POLICY)
     healthy(guard, 50)
     assert guard.judge(math.nan, math.nan).action == "skip"
     healthy(guard, 50, seed=1)
     assert guard.num_skipped == 1
+    window, left_out = [3.0 + step % 5 / 100 for step in range(64)], 0
+    for loss in [math.nan] + [3.0] * 50:
+        left_out += not loss <= np.mean(window) + 6 * np.std(window)
+        window = [*window[1:], loss]
+    assert left_out == 51
 
 
 @pytest.mark.parametrize(("loss", "norm", "named"), [(9.0, 1.0, "loss"), (3.0, 100.0, "gradient norm")])

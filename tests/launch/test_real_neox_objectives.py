@@ -197,13 +197,28 @@ def falls(steps: dict[int, dict[str, float]], by: float) -> bool:
     return sum(half) / len(half) < losses[0] - by
 
 
+def plan_sft_kto(root: Path, start: str, run: Path) -> Path:
+    """A run of small_sft_kto."""
+    data = [word for name in ("cot", "tir", "kto") for word in ("--data", f"{name}={root / name / 'mixture.json'}")]
+    llemma("plan", "small_sft_kto", *data, "--init-from", root / start, "--out", run)
+    return run
+
+
 @pytest.fixture(scope="module")
 def planned(root: Path) -> Path:
     """The run of small_sft_kto."""
-    run = root / "run-sft-kto"
-    data = [word for name in ("cot", "tir", "kto") for word in ("--data", f"{name}={root / name / 'mixture.json'}")]
-    llemma("plan", "small_sft_kto", *data, "--init-from", root / "neox", "--out", run)
-    return run
+    return plan_sft_kto(root, "neox", root / "run-sft-kto")
+
+
+def assert_embedded_trainer_makes_the_same_steps(run: Path, stage: str, steps: dict[int, dict[str, float]]) -> None:
+    """Losses and what else both tell, step by step; GPT-NeoX prints six decimals."""
+    lines = map(json.loads, (run / "train" / stage / "metrics.jsonl").read_text().splitlines())
+    found = {line["iteration"]: line for line in lines if line["kind"] == "train"}
+    assert found.keys() == steps.keys() and len(found) > 9
+    for at, line in found.items():
+        assert line["loss"] == pytest.approx(steps[at]["lm_loss"], abs=1e-5 if at == 1 else 1e-4), (stage, at)
+        for name, value in (line.get("measures") or {}).items():
+            assert value == pytest.approx(steps[at][name], abs=1e-3, rel=1e-4), (stage, at, name)
 
 
 @pytest.fixture(scope="module")
@@ -237,6 +252,14 @@ def test_kto_begins_with_the_weights_of_fine_tuning_and_learns(root: Path, sft_k
     assert steps[1]["ref_logp"] == pytest.approx(sum(sums) / 4, rel=2e-5)
     assert steps[1]["lm_loss"] == pytest.approx(0.5, rel=1e-5)  # nothing differs yet: 1 - sigmoid(0)
     assert falls(steps, by=0.02)
+
+
+def test_embedded_trainer_makes_the_same_steps_of_fine_tuning_and_kto(root: Path, sft_kto: tuple[Path, Log]) -> None:
+    """The same weights and shards, three stages one after the other: what has drifted apart by then counts too."""
+    run = plan_sft_kto(root, "hf", root / "run-embedded")
+    llemma("train", run, "--threads", 1, "--device", "cpu")
+    for stage, steps in sft_kto[1].items():
+        assert_embedded_trainer_makes_the_same_steps(run, stage, steps)
 
 
 def test_kto_that_was_interrupted_goes_on_against_the_same_reference(root: Path, sft_kto: tuple[Path, Log]) -> None:
@@ -275,6 +298,10 @@ def test_dpo_begins_with_the_weights_of_its_start_and_learns_on_one_tensor_rank_
     assert steps[1]["lm_loss"] == pytest.approx(math.log(2), rel=1e-5)
     assert falls(steps, by=0.02)
     assert [logs[1][at]["lm_loss"] for at in steps] == pytest.approx([steps[at]["lm_loss"] for at in steps], rel=1e-3)
+    run = root / "run-dpo-embedded"
+    llemma("plan", "small_dpo", "--data", root / "dpo/mixture.json", "--init-from", root / "hf", "--out", run)
+    llemma("train", run, "--threads", 1, "--device", "cpu")
+    assert_embedded_trainer_makes_the_same_steps(run, "01-dpo", steps)
 
 
 KTO = """

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from llemma.neox.config import NeoxConfig
 from llemma.plan.compile import Request, compile_plan
-from llemma.plan.embedded_memory import EmbeddedMemory, embedded_memory
+from llemma.plan.embedded_memory import embedded_memory
 
 torch = pytest.importorskip("torch")
+
+from torch.multiprocessing.reductions import StorageWeakRef  # noqa: E402
+from torch.utils._python_dispatch import TorchDispatchMode  # noqa: E402
 
 
 def little(**changes: object) -> NeoxConfig:
@@ -23,51 +28,56 @@ def little(**changes: object) -> NeoxConfig:
     return NeoxConfig.from_values({**values, **sizes, **changes}, "little")
 
 
-def held_by_the_trainer(config: NeoxConfig) -> EmbeddedMemory:
-    """One real step, and then a forward pass in which torch is asked for each tensor that it keeps."""
-    from llemma.train.batch import BatchRules, make_batch
-    from llemma.train.model import random_model, token_losses
-    from llemma.train.optimizer import make_optimizer
-    from llemma.train.step import apply_update, compute_gradients
+class Made(TorchDispatchMode):
+    """Every piece of memory that a tensor was made in: who holds it still, its type and shape, its bytes."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.seen: dict[int, tuple[StorageWeakRef, torch.dtype, tuple[int, ...], int]] = {}
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        made = func(*args, **(kwargs or {}))
+        for tensor in torch.utils._pytree.tree_leaves(made):
+            if isinstance(tensor, torch.Tensor):
+                storage = tensor.untyped_storage()
+                self.seen[storage._cdata] = (
+                    StorageWeakRef(storage), tensor.dtype, tuple(tensor.shape), storage.nbytes()
+                )  # fmt: skip
+        return made
+
+    def alive(self) -> dict[int, tuple[StorageWeakRef, torch.dtype, tuple[int, ...], int]]:
+        return {place: entry for place, entry in self.seen.items() if not entry[0].expired()}
+
+
+def held_by_the_trainer(config: NeoxConfig) -> dict[str, int]:
+    """One real step, and then a forward pass after which every tensor that somebody still holds is counted."""
+    from llemma.train.data.batch import BatchRules, make_batch
+    from llemma.train.model.loss import mean_loss
+    from llemma.train.model.weights import random_model
+    from llemma.train.optimizer import Optimizer
+    from llemma.train.step import compute_gradients
 
     precision = "bfloat16" if config.precision == "bfloat16" else "fp32"
     model = random_model(config, torch.device("cpu"))
-    optimizer = make_optimizer(model, config)
+    with Made() as made:
+        optimizer = Optimizer(model, config)  # the weights move into its row
+    state = made.alive()
     tokens = torch.randint(0, config.vocab_rows, (config.train_micro_batch_size_per_gpu, config.seq_length + 1))
     batch = make_batch(tokens, BatchRules())
-    gradients = compute_gradients(model, [batch], precision)
-    gradient_bytes = sum(p.grad.untyped_storage().nbytes() for p in model.parameters())
-    apply_update(model, optimizer, gradients, 1.0, 1e-3)
-    state = [value for entry in optimizer.state.values() for value in entry.values()]
-    weights = {p.untyped_storage().data_ptr(): p for p in model.parameters()}
     matrices = {tuple(p.shape) for p in model.parameters() if p.dim() == 2}
-    kept: dict[int, torch.Tensor] = {}
-
-    def keep(tensor: torch.Tensor) -> torch.Tensor:
-        kept[tensor.untyped_storage().data_ptr()] = tensor  # kept alive, so that no address is used twice
-        return tensor
-
-    with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
-        token_losses(model, batch, precision, "mean")
-    activations = casts = logits = 0
-    for pointer, tensor in kept.items():
-        size, shape = tensor.untyped_storage().nbytes(), tuple(tensor.shape)
-        if pointer in weights:
-            continue
-        if tensor.dtype == torch.bfloat16 and (shape in matrices or shape[::-1] in matrices):
-            casts += size
-        elif config.vocab_rows in shape or shape == ():
-            logits += size
-        else:
-            activations += size
-    return EmbeddedMemory(
-        weights=sum(p.untyped_storage().nbytes() for p in weights.values()),
-        gradients=gradient_bytes,
-        optimizer=sum(value.untyped_storage().nbytes() for value in state),
-        cast_weights=casts,
-        activations=activations,
-        logits=logits,
-    )
+    with Made() as made:
+        gradients = compute_gradients(model, optimizer, [batch], 1, precision)
+        optimizer.update(1e-3, gradients.clip_scale(1.0))
+        with model.weights_held():
+            loss = mean_loss(model, batch, precision)
+            alive = made.alive()
+    held = [entry for place, entry in alive.items() if place not in {*state, tokens.untyped_storage()._cdata}]
+    casts = sum(size for _, kind, shape, size in held if kind == torch.bfloat16 and {shape, shape[::-1]} & matrices)
+    return {
+        "state": sum(size for *_, size in state.values()),
+        "cast_weights": casts,
+        "forward": sum(size for *_, size in held) - casts - loss.nbytes + tokens.nbytes,
+    }
 
 
 @pytest.mark.parametrize("precision", ["fp32", "bfloat16"])
@@ -88,11 +98,53 @@ def test_memory_of_the_embedded_trainer_is_what_it_holds_byte_for_byte(
 ) -> None:
     mixed = {"precision": "bfloat16", "bf16": {"enabled": True}, "zero_optimization": {"stage": 0}}
     config = little(**changes, **(mixed if precision == "bfloat16" else {}))
-    assert embedded_memory(config) == held_by_the_trainer(config)
+    planned, held = embedded_memory(config), held_by_the_trainer(config)
+    # Each parameter begins at a multiple of 64 numbers: the rows have some bytes to spare.
+    most = 64 * 4 * (9 * config.num_layers + 4)
+    assert 0 <= held["state"] - (planned.weights + planned.gradients + planned.optimizer) <= 4 * most
+    assert held["cast_weights"] == planned.cast_weights
+    assert held["forward"] == planned.activations + planned.loss
+
+
+@pytest.mark.parametrize("tied", [False, True])
+@pytest.mark.parametrize("precision", ["fp32", "bfloat16"])
+def test_memory_of_preferences_counts_the_frozen_model_and_both_answers(precision: str, tied: bool) -> None:
+    from llemma.train.model.weights import random_model
+    from llemma.train.objective import frozen
+
+    mixed = {"precision": "bfloat16", "bf16": {"enabled": True}, "zero_optimization": {"stage": 0}}
+    changes = {"no_weight_tying": not tied, **(mixed if precision == "bfloat16" else {})}
+    dpo = {"train_impl": "dpo", "dataset_impl": "pairwise"}
+    config = little(**changes, **dpo)
+    reference = frozen(random_model(config, torch.device("cpu")), "bfloat16" if precision == "bfloat16" else "fp32")
+    held = {p.untyped_storage().data_ptr(): p.untyped_storage().nbytes() for p in reference.parameters()}
+    memory = embedded_memory(config)
+    assert memory.reference == sum(held.values())
+    assert embedded_memory(little(**changes, **dpo, dpo_reference_free=True)).reference == 0
+    twice = {"train_micro_batch_size_per_gpu": 4, "gradient_accumulation_steps": 1}
+    assert memory.activations == embedded_memory(little(**changes, **twice)).activations
+
+
+def test_copy_that_a_checkpoint_takes_is_counted() -> None:
+    from llemma.train.model.weights import random_model
+    from llemma.train.optimizer import Optimizer
+
+    config = little()
+    model = random_model(config, torch.device("cpu"))
+    with Made() as made:
+        optimizer = Optimizer(model, config)
+        optimizer.update(1e-3)
+        before = made.alive()
+        held = optimizer.snapshot()
+        new = [entry for place, entry in made.alive().items() if place not in before]
+    assert held is not None
+    copied = sum(size for *_, size in new if size > 4)  # and counts of updates
+    assert 0 <= copied - embedded_memory(config).checkpoint_copy <= 3 * 64 * 4 * (9 * config.num_layers + 4)
 
 
 def test_memory_of_the_embedded_trainer_adds_up() -> None:
     memory = embedded_memory(little())
     assert memory.total == (
-        memory.weights + memory.gradients + memory.optimizer + memory.cast_weights + memory.activations + memory.logits
-    )
+        memory.weights + memory.gradients + memory.optimizer + memory.reference + memory.cast_weights
+        + memory.activations + memory.loss + memory.checkpoint_copy
+    )  # fmt: skip

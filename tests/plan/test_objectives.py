@@ -133,7 +133,12 @@ def test_epochs_of_unpacked_answers_count_documents(
         ("kto", "smoke_cpu", {}, "the training overlay's train_impl is 'normal', wanted 'kto'"),
         ("sft", "smoke_cpu_dpo", {}, "the training overlay's train_impl is 'dpo', wanted 'normal'"),
         ("dpo", "smoke_cpu_dpo", {"dataset_impl: pairwise": "dataset_impl: gpt2"}, "need dataset_impl 'pairwise'"),
-        ("dpo", "smoke_cpu_dpo", {"pack_impl: unpacked": "pack_impl: packed"}, "pairs cannot be 'packed'"),
+        (
+            "dpo",
+            "smoke_cpu_dpo",
+            {"pack_impl: unpacked": "pack_impl: pack_until_overflow"},
+            "pack_impl must be 'unpacked', not 'pack_until_overflow'",
+        ),
         (
             "kto",
             "smoke_cpu_kto",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from pathlib import Path
 
@@ -9,6 +10,7 @@ from llemma.core.files import write_json
 from llemma.core.schemas import (
     EvalResults,
     EvalSample,
+    GeneratedText,
     MajorityAnswer,
     MajorityResult,
     MetricLine,
@@ -113,6 +115,39 @@ def make_metrics(path: Path, stage: str, num_steps: int = 300) -> None:
     write_lines(path, lines)
 
 
+def make_texts(path: Path, stage: str) -> None:
+    """samples.jsonl of a trainer that lets the model write every 25 steps."""
+    write_lines(
+        path,
+        [
+            GeneratedText(
+                stage=stage,
+                iteration=step,
+                prompt=prompt,
+                text=f"after {step} steps: {HOSTILE}",
+                temperature=temperature,
+            )
+            for step in range(0, 301, 25)
+            for prompt in ("Theorem 1.", HOSTILE)
+            for temperature in (0.0, 0.8)
+        ],
+    )
+
+
+def make_ledger(folder: Path) -> None:
+    """A stage that went back once: of 100 s 20 are lost, and the second attempt began 5 s after the first ended."""
+    events = [
+        (0.0, "start", 0, {"processes": 1, "passed_over": []}),
+        (80.0, "skip", 240, {"reason": "the loss is nan", "samples": [[10, 12]]}),
+        (80.0, "roll-back", 240, {"to": 180, "reason": "the loss is nan", "excluded": [[10, 12]]}),
+        (95.0, "reached", 280, {}),
+        (100.0, "start", 280, {"processes": 1, "passed_over": []}),
+        (105.0, "finish", 300, {}),
+    ]
+    lines = [{"time": time, "event": event, "iteration": at, **facts} for time, event, at, facts in events]
+    (folder / "ledger.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines), encoding="utf-8")
+
+
 def make_evaluation(folder: Path, label: str, right: int, majority: int) -> None:
     """results.json and samples.jsonl of one evaluation."""
     outcomes = {
@@ -191,6 +226,8 @@ def make_run(root: Path, *, planned_only: bool = False) -> Path:
     if planned_only:
         return run
     make_metrics(run / "train" / "01-cpt" / "metrics.jsonl", "cpt")
+    make_texts(run / "train" / "01-cpt" / "samples.jsonl", "cpt")
+    make_ledger(run / "train" / "01-cpt")
     make_evaluation(run / "eval" / "before", "before", right=0, majority=0)
     make_evaluation(run / "eval" / "after", "after", right=6, majority=4)
     stages = [

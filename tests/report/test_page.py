@@ -109,6 +109,31 @@ def test_estimates_stand_beside_measurements_with_the_share_of_the_peak(page: st
     assert "200 MiB" in text
 
 
+def test_page_shows_what_was_written_at_a_few_steps_from_the_first_to_the_last(page: str) -> None:
+    text = " ".join(_parsed(page).text)
+    shown = [step for step in range(0, 301, 25) if f"after {step} steps: <script>" in text]
+    assert shown == [0, 50, 125, 175, 250, 300] and text.count("after 300 steps: ") == 2 * 2
+    assert "likeliest drawn at temperature 0.8" in " ".join(text.split())
+
+
+def test_page_shows_what_the_time_was_of_use_for(page: str) -> None:
+    """Steps 1 to 180 took 60 s and were kept, 181 to 240 took 20 s and were made again."""
+    row = page.partition("Use of the time, over all attempts")[2].partition("</tbody>")[0]
+    cells = [cell.strip() for cell in _parsed(row.partition("<tbody>")[2]).text if cell.strip()]
+    assert cells[:5] == ["continued pretraining", "2", "1 min 20 s (76 %)", "20.0 s (19 %)", "5.0 s (5 %)"]
+    assert cells[5:] == ["none", "60", "0", "1", "2"]
+
+
+def test_mfu_that_the_trainer_found_counts_before_the_plan_s(tmp_path: Path) -> None:
+    run = make_run(tmp_path)
+    metrics = run / "train/01-cpt/metrics.jsonl"
+    lines = [json.loads(line) for line in metrics.read_text(encoding="utf-8").splitlines()]
+    measured = [line | {"mfu": 0.123} if line["kind"] == "train" else line for line in lines]
+    metrics.write_text("".join(json.dumps(line) + "\n" for line in measured), encoding="utf-8")
+    text = " ".join(_parsed(render_page(load_run(run))).text)
+    assert "MFU 12.3 %" in text and "32.6 %" not in text and "40.0 %" in text
+
+
 def test_run_planned_without_data_says_so(tmp_path: Path) -> None:
     run = make_run(tmp_path)
     record = run / "record.json"
@@ -170,6 +195,24 @@ def test_stages_that_count_from_one_again_are_laid_end_to_end(tmp_path: Path) ->
     loss = next(figure for figure in all_figures(data) if figure.key == "loss")
     steps = [x for x, _ in loss.series[0].points]  # type: ignore[union-attr]
     assert steps == sorted(steps) and steps[-1] == 400
+
+
+def test_losses_of_preferences_are_not_taken_for_nats_per_token(tmp_path: Path) -> None:
+    """The page said that the last stage, KTO, had brought the loss from 8 to 0.4 nats per token."""
+    from run_folder import make_metrics
+
+    run = make_run(tmp_path)
+    before = load_run(run)
+    metrics = run / "train/02-kto/metrics.jsonl"
+    make_metrics(metrics, "kto", num_steps=20)
+    lines = [json.loads(line) | {"loss": 0.4321} for line in metrics.read_text(encoding="utf-8").splitlines()]
+    told = [line | {"measures": {"kl": 0.1}} if line["kind"] == "train" else line for line in lines]
+    metrics.write_text("".join(json.dumps(line) + "\n" for line in told), encoding="utf-8")
+    data = load_run(run)
+    assert (before.loss_unit, data.loss_unit) == ("nats per token", "nats per token; DPO and KTO: their own")
+    last = f"{before.stages[0].validation[-1].loss:.3f}"
+    text = re.sub(r"\s+", " ", " ".join(_parsed(render_page(data)).text))
+    assert f"Validation loss {last} from" in text and "Validation loss 0.432" not in text
 
 
 def test_long_runs_keep_their_spikes_when_points_are_thinned(tmp_path: Path) -> None:

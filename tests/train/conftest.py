@@ -157,6 +157,38 @@ def base_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+def question(number: int) -> dict[str, Any]:
+    """A chain to go on with, the right end of it, a wrong one, and one of the two that `label` tells apart."""
+    step, first, length = 1 + number % 3, 3 + 7 * number % 40, 4 + number % 5
+    words = [f"w{first + step * place}" for place in range(4 + length)]
+    right = " ".join(words[4:])
+    wrong = " ".join(f"w{200 + (number + 11 * place) % 50}" for place in range(3 + number % 4))
+    return {
+        "prompt": " ".join(words[:4]),
+        "completion": wrong if number % 3 == 0 else right,
+        "label": number % 3 != 0,
+        "chosen": right,
+        "rejected": wrong,
+    }
+
+
+@pytest.fixture(scope="session")
+def conversations(tmp_path_factory: pytest.TempPathFactory, data: Path) -> Path:
+    """What `python -m proof_pile.build conversations` makes for each objective (sft, kto, dpo), of two sources."""
+    from proof_pile.build.cli import main
+
+    out = tmp_path_factory.mktemp("conversations")
+    for name, numbers in (("chains", range(80)), ("more", range(100, 130))):
+        lines = [json.dumps(question(number)) for number in numbers]
+        (out / f"{name}.jsonl").write_text("\n".join(lines))
+    for objective in ("sft", "kto", "dpo"):
+        sources = [f"{name}={out / name}.jsonl" for name in ("chains", "more")]
+        words = ["--objective", objective, "--tokenizer", str(data / "tokenizer/tokenizer.json"), "--eod", str(EOD)]
+        words += ["--seq-length", str(SEQ_LENGTH), "--validation-share", "0.2", "--out", str(out / objective)]
+        assert main(["conversations", *sources, *words]) == 0
+    return out
+
+
 MakeRun = Callable[..., Path]
 
 

@@ -22,7 +22,15 @@ def token_losses(
 
 
 def _sample_losses(weights: Weights, tokens: np.ndarray, heads: int, kv_heads: int, base: float) -> np.ndarray:
-    x = weights["model.embed_tokens.weight"][tokens[:-1]]
+    logs = log_probabilities(weights, tokens[:-1], heads, kv_heads, base)
+    return -logs[np.arange(len(logs)), tokens[1:]]
+
+
+def log_probabilities(
+    weights: Weights, tokens: np.ndarray, heads: int = 4, kv_heads: int = 2, base: float = 10_000.0
+) -> np.ndarray:
+    """Of each token of the vocabulary behind each position of one sample, shape (positions, vocabulary)."""
+    x = weights["model.embed_tokens.weight"][tokens]
     layers = 1 + max(int(name.split(".")[2]) for name in weights if name.startswith("model.layers."))
     for layer in range(layers):
         part = {
@@ -37,8 +45,8 @@ def _sample_losses(weights: Weights, tokens: np.ndarray, heads: int, kv_heads: i
         x = x + (gate / (1 + np.exp(-gate)) * up) @ part["mlp.down_proj.weight"].T
     logits = _norm(x, weights["model.norm.weight"]) @ weights["lm_head.weight"].T
     logits -= logits.max(axis=1, keepdims=True)
-    logs = logits - np.log(np.exp(logits).sum(axis=1, keepdims=True))
-    return -logs[np.arange(len(logs)), tokens[1:]]
+    shares: np.ndarray = logits - np.log(np.exp(logits).sum(axis=1, keepdims=True))
+    return shares
 
 
 def _norm(x: np.ndarray, weight: np.ndarray) -> np.ndarray:

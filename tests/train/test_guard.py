@@ -25,30 +25,30 @@ TWO_SKIPS = {"guard": {"max_skips_in_a_row": 2, "max_rollbacks": 1}}
 @pytest.fixture
 def poison(monkeypatch: pytest.MonkeyPatch) -> Callable[..., list[list[int]]]:
     """Makes every step NaN that draws one of these samples; returns the list of what the steps draw from then on."""
-    from llemma.train import stage_run, step
+    from llemma.train import objective, stage_run
 
-    real_losses, real_gradients = step.token_losses, stage_run.compute_gradients
-    real_numbers = stage_run.Samples.numbers
+    real_losses, real_gradients = objective.mean_loss, stage_run.compute_gradients
+    real_take = stage_run.MicroBatches.take
 
     def plant(samples: Iterable[int], at_call: Callable[[int], None] = lambda call: None) -> list[list[int]]:
         bad, drawn = set(samples), []
 
-        def numbers(self: Any, position: int, count: int) -> list[int]:
-            found = real_numbers(self, position, count)
-            plant.latest = found  # type: ignore[attr-defined]
+        def take(self: Any, position: int) -> Any:
+            found = real_take(self, position)
+            plant.latest = found.numbers  # type: ignore[attr-defined]
             return found
 
-        def gradients(*args: Any) -> Any:
+        def gradients(*args: Any, **options: Any) -> Any:
             drawn.append(plant.latest)  # type: ignore[attr-defined]
             at_call(len(drawn))
-            return real_gradients(*args)
+            return real_gradients(*args, **options)
 
         def losses(*args: Any) -> Any:
             return real_losses(*args) * (float("nan") if bad & set(drawn[-1]) else 1.0)
 
-        monkeypatch.setattr(stage_run.Samples, "numbers", numbers)
+        monkeypatch.setattr(stage_run.MicroBatches, "take", take)
         monkeypatch.setattr(stage_run, "compute_gradients", gradients)
-        monkeypatch.setattr(step, "token_losses", losses)
+        monkeypatch.setattr(objective, "mean_loss", losses)
         return drawn
 
     return plant
@@ -121,7 +121,7 @@ def test_run_that_stays_bad_stops_after_its_returns_naming_the_documents(
 
 def test_exclusions_at_the_end_of_the_blend_draw_more_of_it_and_then_begin_anew(make_run: MakeRun) -> None:
     from llemma.guard.exclusions import Exclusions
-    from llemma.train.data import training_samples
+    from llemma.train.data.samples import training_samples
     from llemma.train.places import find_stages
     from llemma.train.settings import read_settings
 
@@ -140,11 +140,11 @@ import sys, time
 from llemma.train import stage_run
 calls = []
 real = stage_run.compute_gradients
-def hanging(*args):
+def hanging(*args, **options):
     calls.append(1)
     if len(calls) == 6:
         time.sleep(60)
-    return real(*args)
+    return real(*args, **options)
 stage_run.compute_gradients = hanging
 from llemma.cli import main
 main(sys.argv[1:])

@@ -129,7 +129,7 @@ def test_weight_decay_spares_norms_and_biases_but_not_embeddings() -> None:
     from torch import nn
     from transformers import LlamaConfig, LlamaForCausalLM
 
-    from llemma.train.optimizer import weight_decay_groups
+    from llemma.train.row import weight_decay_groups
 
     config = LlamaConfig(hidden_size=16, intermediate_size=16, num_hidden_layers=1, num_attention_heads=2, vocab_size=8)
     decayed, free = weight_decay_groups(LlamaForCausalLM(config), 0.1)
@@ -149,22 +149,22 @@ def test_update_equals_adamw_by_hand_with_the_norm_clipped(base_model: Path, cli
     import torch
 
     from llemma.neox.config import NeoxConfig
-    from llemma.train.batch import BatchRules, make_batch
-    from llemma.train.model import load_model
-    from llemma.train.optimizer import make_optimizer
-    from llemma.train.step import apply_update, compute_gradients
+    from llemma.train.data.batch import BatchRules, make_batch
+    from llemma.train.model.weights import load_model
+    from llemma.train.optimizer import Optimizer
+    from llemma.train.step import compute_gradients
 
     from .conftest import NEOX
 
     model = load_model(base_model, torch.device("cpu"))
-    optimizer = make_optimizer(model, NeoxConfig.from_values(NEOX))
+    optimizer = Optimizer(model, NeoxConfig.from_values(NEOX))
     tokens = torch.randint(3, 256, (2, SEQ_LENGTH + 1), generator=torch.Generator().manual_seed(0))
-    gradients = compute_gradients(model, [make_batch(tokens, BatchRules())], "fp32")
+    gradients = compute_gradients(model, optimizer, [make_batch(tokens, BatchRules())], 1, "fp32")
     before = {name: parameter.detach().double().numpy().copy() for name, parameter in model.named_parameters()}
     grads = {name: parameter.grad.double().numpy().copy() for name, parameter in model.named_parameters()}
     norm = np.sqrt(sum((grad**2).sum() for grad in grads.values()))
     assert gradients.grad_norm == pytest.approx(norm, rel=1e-5)
-    apply_update(model, optimizer, gradients, clip, 0.01)
+    optimizer.update(0.01, gradients.clip_scale(clip))
     scale = min(1.0, clip / norm) if clip else 1.0
     for name, parameter in model.named_parameters():
         decay = 0.0 if "norm" in name else 0.1
@@ -172,4 +172,4 @@ def test_update_equals_adamw_by_hand_with_the_norm_clipped(base_model: Path, cli
         # Where a gradient is about as small as eps, its sign is all that rounding leaves of the update.
         clear = np.abs(grads[name] * scale) > 1e-5
         assert np.abs(parameter.detach().numpy() - wanted)[clear].max() < 2e-5, name
-        assert parameter.grad is None
+        assert not parameter.grad.any()

@@ -22,7 +22,7 @@ from .conftest import EOD, MakeRun
 from .test_refusals import copied_data
 
 WORDS = ["--threads", "1", "--device", "cpu"]
-TIMES = ("seconds", "tokens_per_s")
+TIMES = ("seconds", "tokens_per_s", "mfu", "took_s")
 
 
 def train(run: Path, *words: str) -> int:
@@ -127,11 +127,11 @@ def test_signal_saves_the_step_and_ends_the_run(
     run = make_run("stopped")
     real, calls = stage_run.compute_gradients, []
 
-    def signal_in_the_sixth(*args: Any) -> Any:
+    def signal_in_the_sixth(*args: Any, **options: Any) -> Any:
         calls.append(1)
         if len(calls) == 6:
             os.kill(os.getpid(), number)
-        return real(*args)
+        return real(*args, **options)
 
     monkeypatch.setattr(stage_run, "compute_gradients", signal_in_the_sixth)
     with handled(number, signal.default_int_handler):
@@ -256,17 +256,17 @@ def test_nan_step_is_left_out_and_the_run_goes_on(
     import torch
     from safetensors.numpy import load_file
 
-    from llemma.train import step
+    from llemma.train import objective
 
     run = make_run("nan", checkpoint_factor=1, keep_last_n_checkpoints=None)
-    real, calls = step.token_losses, []
+    real, calls = objective.mean_loss, []
 
     def poisoned(*args: Any) -> torch.Tensor:
         calls.append(1)
         losses = real(*args)
         return losses * float("nan") if len(calls) == 2 * 5 else losses  # the second micro-batch of step 5
 
-    monkeypatch.setattr(step, "token_losses", poisoned)
+    monkeypatch.setattr(objective, "mean_loss", poisoned)
     assert train(run) == 0
     folder = run / "train/01-math/checkpoints"
     four, five, six = (load_file(folder / f"step_0000000{n}/model.safetensors") for n in (4, 5, 6))
@@ -283,11 +283,11 @@ def test_nan_step_is_left_out_and_the_run_goes_on(
 def test_run_that_only_makes_nan_is_stopped_naming_the_documents(
     make_run: MakeRun, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    from llemma.train import step
+    from llemma.train import objective
 
     run = make_run(stage={"guard": {"max_skips_in_a_row": 3}})
-    real = step.token_losses
-    monkeypatch.setattr(step, "token_losses", lambda *args: real(*args) * float("nan"))
+    real = objective.mean_loss
+    monkeypatch.setattr(objective, "mean_loss", lambda *args: real(*args) * float("nan"))
     assert train(run) == 1
     said = capsys.readouterr().err
     assert "01-math was stopped at iteration 3: the loss is nan; 3 steps in a row were left out" in said
@@ -309,7 +309,7 @@ def test_stop_of_the_guard_names_documents_by_their_ids_where_the_side_file_lies
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    from llemma.train import step
+    from llemma.train import objective
 
     run, copy = copied_data(make_run, data, tmp_path, stage={"guard": {"max_skips_in_a_row": 3}})
     path = copy / "data/arxiv/train.documents.parquet"
@@ -317,8 +317,8 @@ def test_stop_of_the_guard_names_documents_by_their_ids_where_the_side_file_lies
     pq.write_table(pa.Table.from_pylist(rows), path, row_group_size=7)
     if side_file == "damaged":
         path.write_bytes(b"PAR1 and no more")
-    real = step.token_losses
-    monkeypatch.setattr(step, "token_losses", lambda *args: real(*args) * float("nan"))
+    real = objective.mean_loss
+    monkeypatch.setattr(objective, "mean_loss", lambda *args: real(*args) * float("nan"))
     assert train(run) == 1
     said = capsys.readouterr().err
     assert "was stopped at iteration 3" in said and "\x1b[2J" not in said

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import yaml
 
 from llemma.core.indexed import IndexedReader, IndexedWriter
 
@@ -17,6 +18,7 @@ from .conftest import EOD, NEOX, SEQ_LENGTH, MakeRun
 from .reference import load_weights, token_losses
 from .test_numbers import drawn, metric_lines, train
 from .test_refusals import copied_data
+from .test_small_recipes import plan_and_train, write_recipe
 
 
 def change_stage(run: Path, stage: str, values: dict[str, Any], **keys: Any) -> None:
@@ -111,10 +113,8 @@ def neox_rows(folder: Path, num_samples: int, length: int, packing: str, seed: i
         starts.append(len(documents))
     rows = []
     for number in shuffle:
-        if starts[number + 1] == len(documents):  # NeoX: an IndexError, and the first sample in its place
-            number = shuffle[0]
         held = documents[starts[number] : starts[number + 1]]
-        last = documents[starts[number + 1]]
+        last = (documents + documents[:1])[starts[number + 1]]  # the repair `last-row`: behind the last, the first
         pair = []
         for reader, padding in ((tokens, 0), (labels, -100)):
             row = np.concatenate([*(reader.get(document) for document in held), reader.get(last)[:1]])[: length + 1]
@@ -129,8 +129,8 @@ def neox_rows(folder: Path, num_samples: int, length: int, packing: str, seed: i
 def test_conversations_are_packed_in_the_order_of_neox(
     make_sft: Callable[..., tuple[Path, Path]], packing: str, length: int
 ) -> None:
-    from llemma.train.batch import BatchRules
-    from llemma.train.data import training_samples
+    from llemma.train.data.batch import BatchRules
+    from llemma.train.data.samples import training_samples
     from llemma.train.places import find_stages
     from llemma.train.settings import read_settings
 
@@ -153,8 +153,8 @@ def test_masked_prompts_do_not_count_in_the_loss(make_sft: Callable[..., tuple[P
         train_iters=1, lr_decay_iters=1, warmup=0, checkpoint_factor=1,
     )  # fmt: skip
     assert train(run) == 0
-    from llemma.train.batch import BatchRules
-    from llemma.train.data import training_samples
+    from llemma.train.data.batch import BatchRules
+    from llemma.train.data.samples import training_samples
     from llemma.train.places import find_stages
     from llemma.train.settings import read_settings
 
@@ -173,6 +173,43 @@ def test_masked_prompts_do_not_count_in_the_loss(make_sft: Callable[..., tuple[P
                     count += int(counted.sum())
         means.append(total / count)
     assert metric_lines(run, "train")[0]["loss"] == pytest.approx(np.mean(means), abs=1e-5)
+
+
+def test_fine_tuning_on_built_conversations_counts_the_answers_alone(
+    conversations: Path, base_model: Path, tmp_path: Path
+) -> None:
+    """The first loss by transformers, each conversation alone; a prompt is 8 tokens: a heading, four words, a heading.
+
+    Two sources, whole conversations in a row, none of which sees another.
+    """
+    import torch
+    from transformers import LlamaForCausalLM
+
+    from llemma.train.data.samples import training_samples
+    from llemma.train.places import find_stages
+    from llemma.train.settings import read_settings
+
+    recipe, written = write_recipe("small_sft_kto", tmp_path, 1, train_batch_size=8, train_micro_batch_size_per_gpu=4)
+    recipe.write_text(yaml.safe_dump(written | {"stages": [written["stages"][0] | {"stop_iters": 1}]}))
+    run = tmp_path / "run"
+    plan_and_train(recipe, run, [str(conversations / "sft/mixture.json")], base_model)
+    samples = training_samples(read_settings(find_stages(run)[0]), 256)
+    model = LlamaForCausalLM.from_pretrained(base_model, attn_implementation="eager")
+    means, sources = [], set()
+    for half in (range(4), range(4, 8)):
+        losses: list[float] = []
+        for number in half:
+            sources.add(samples.source_name(number))
+            row = samples.tokens([number])[0].tolist()
+            while EOD in row:
+                document, row = row[: row.index(EOD) + 1], row[row.index(EOD) + 1 :]
+                with torch.no_grad():
+                    logps = model(torch.tensor([document])).logits[0].log_softmax(-1)
+                losses += [-float(logps[at - 1, document[at]]) for at in range(8, len(document))]
+        assert len(losses) > 4 * 6
+        means.append(np.mean(losses))
+    assert sources == {"chains", "more"}
+    assert metric_lines(run, "train", "01-cot")[0]["loss"] == pytest.approx(np.mean(means), abs=2e-5)
 
 
 def test_labels_of_other_documents_are_refused(
@@ -235,7 +272,7 @@ def test_later_stage_changes_length_batch_and_rope_base(make_run: MakeRun, base_
     assert config["rope_theta"] == 50_000 and config["max_position_embeddings"] == 64
 
     # The first loss by a numpy Llama of the first stage's weights, turned by the new base.
-    from llemma.train.data import training_samples
+    from llemma.train.data.samples import training_samples
     from llemma.train.places import find_stages
     from llemma.train.settings import read_settings
 

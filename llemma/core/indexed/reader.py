@@ -73,6 +73,23 @@ class IndexedReader:
         start = int(self._offsets[i]) // self.dtype.itemsize
         return self._tokens[start + offset : start + stop]
 
+    def check_not_cut(self) -> None:
+        """Raises DamagedFileError if a file has been cut short since it was opened.
+
+        To be called before reading where that can be waited for: the system ends a process that reads a mapped file
+        behind its end (SIGBUS). A file that was replaced or removed stays readable here.
+        """
+        for path, inode, size in self._opened:
+            try:
+                found = path.stat()
+            except OSError:
+                continue
+            if (found.st_dev, found.st_ino) == inode and found.st_size < size:
+                raise DamagedFileError(
+                    f"{path}: had {size} bytes when it was opened, and has been cut to {found.st_size} meanwhile: "
+                    "put the whole file back"
+                )
+
     def __getstate__(self) -> dict[str, Path]:
         return {"prefix": self.prefix}
 
@@ -102,6 +119,8 @@ class IndexedReader:
                 f"{dtype.itemsize} bytes, which are {num_tokens * dtype.itemsize} bytes: the file is "
                 f"{'truncated' if found < num_tokens * dtype.itemsize else 'too long'}, or belongs to another index"
             )
+        stats = [(path, path.stat()) for path in (idx, tokens)]
+        self._opened = [(path, (stat.st_dev, stat.st_ino), stat.st_size) for path, stat in stats]
         # numpy cannot map an empty file.
         self._tokens: np.ndarray = np.asarray(np.memmap(tokens, dtype=dtype, mode="r")) if found else np.empty(0, dtype)
 

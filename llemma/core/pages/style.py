@@ -91,9 +91,10 @@ tbody th { font-weight: 550; }
 .prompts + .scroll { margin-top: 1.2rem; }
 .number { text-align: right; white-space: nowrap; }
 tbody tr:last-child > * { border-bottom: 0; }
-code, pre, .math { font-family: ui-monospace, SFMono-Regular, Menlo, Consolas, "DejaVu Sans Mono", monospace;
+code, pre, .math, .written { font-family: ui-monospace, SFMono-Regular, Menlo, Consolas, "DejaVu Sans Mono", monospace;
   font-size: .86em; }
 code { overflow-wrap: anywhere; }
+.written { white-space: pre-wrap; overflow-wrap: anywhere; unicode-bidi: isolate; }
 details { margin: .8rem 0 0; }
 summary { cursor: pointer; color: var(--accent); font-size: .93rem; }
 summary:focus-visible, a:focus-visible { outline: 2px solid var(--accent); outline-offset: 2px;

@@ -7,7 +7,7 @@ import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -17,10 +17,12 @@ from llemma.core.files import sha256_file, stable_hash
 from llemma.core.indexed.blending import Blend, blend_indices, normalized_weights, samples_per_source
 from llemma.core.indexed.layout import bin_path, idx_path
 from llemma.core.indexed.reader import IndexedReader
+from llemma.core.indexed.samples import SampleOrder
 from llemma.guard.exclusions import Exclusions
-from llemma.train.batch import IGNORED, Batch, BatchRules, make_batch
-from llemma.train.document_packing import order_of_documents
-from llemma.train.documents import document_names, shown
+from llemma.train.data.batch import IGNORED, Batch, BatchRules, make_batch
+from llemma.train.data.companions import Companions
+from llemma.train.data.document_packing import order_of_documents
+from llemma.train.data.documents import document_names, shown
 from llemma.train.settings import Settings, WeightedPath
 
 # A source with a small weight gets at least so many samples, or its own loss would be noise. Chosen by us.
@@ -29,6 +31,8 @@ _BLOCKS = 64  # of a large .bin that is too long to be hashed whole at every sta
 _BLOCK_BYTES = 1 << 16
 _SHOWN_TOKENS = 40  # of a document's beginning; chosen by us
 Decode = Callable[[Sequence[int]], str]
+_Part = Literal["tokens", "labels", "rejected", "rejected_labels"]
+_ANSWERS: tuple[tuple[_Part, _Part], ...] = (("tokens", "labels"), ("rejected", "rejected_labels"))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,7 +41,7 @@ class Samples:
 
     blend: Blend
     sources: tuple[WeightedPath, ...]
-    labels: tuple[IndexedReader | None, ...]  # beside each source's tokens, where it has them
+    companions: tuple[Companions, ...]  # what goes with each source's tokens
     vocab_rows: int
     num_planned: int
     exclusions: Exclusions = field(default_factory=Exclusions)
@@ -45,9 +49,9 @@ class Samples:
     @classmethod
     def build(cls, settings: Settings, sources: tuple[WeightedPath, ...], num_samples: int, vocab_rows: int) -> Samples:
         """The samples that NeoX would draw from the sources."""
-        labels = tuple(IndexedReader(source.labels) if source.labels else None for source in sources)
-        blend = _blend(settings, sources, labels, num_samples)
-        return cls(blend=blend, sources=sources, labels=labels, vocab_rows=vocab_rows, num_planned=num_samples)
+        companions = tuple(map(Companions.open, sources))
+        blend = _blend(settings, sources, companions, num_samples)
+        return cls(blend=blend, sources=sources, companions=companions, vocab_rows=vocab_rows, num_planned=num_samples)
 
     def without(self, exclusions: Exclusions) -> Samples:
         """The same samples without some: those behind them move up, and at the end NeoX's blend gives more."""
@@ -72,38 +76,71 @@ class Samples:
             raise WorkError(f"the guard has left out all of the {len(self.blend)} samples: nothing is left to train on")
         return [self.exclusions.number_at((position + offset) % there) for offset in range(count)]
 
+    def check_files(self) -> None:
+        """Raises DamagedFileError if a shard has been cut short since it was opened: to read it would kill us."""
+        for order, beside in zip(self.blend.sources, self.companions, strict=True):
+            for reader in (order.reader, *beside.readers()):
+                assert reader is not None  # an order of a blend is built from a reader
+                reader.check_not_cut()
+
     def tokens(self, numbers: Sequence[int]) -> np.ndarray:
         """Tokens of samples, int64, shape (samples, seq_length + 1). Raises DamagedFileError for an unknown token."""
-        batch = np.stack([self._row(number) for number in numbers])
-        if int(batch.max()) >= self.vocab_rows or int(batch.min()) < 0:
-            row = int(np.argmax(((batch >= self.vocab_rows) | (batch < 0)).any(axis=1)))
-            source, _ = self.blend.place(numbers[row])
-            raise DamagedFileError(
-                f"{bin_path(self.sources[source].prefix)}: holds token {int(batch[row].max())}, but the model has only "
-                f"{self.vocab_rows} rows: these shards were made with another tokenizer"
-            )
-        return batch
+        return self._rows(numbers, "tokens")
 
     def batch(self, numbers: Sequence[int], rules: BatchRules) -> Batch:
-        """A micro-batch of samples."""
+        """A micro-batch of samples; of pairs of answers the better ones stand above the worse ones, as in NeoX."""
+        beside = self.companions[0]  # one source has what all have
+        answers = _ANSWERS if beside.rejected is not None else _ANSWERS[:1]
+        tokens = np.concatenate([self._rows(numbers, part) for part, _ in answers])
         labels = None
-        if self.labels[0] is not None:
-            labels = torch.from_numpy(np.stack([self._row(number, of_labels=True) for number in numbers]))
-        return make_batch(torch.from_numpy(self.tokens(numbers)), rules, labels)
+        if beside.labels is not None:
+            labels = torch.from_numpy(np.concatenate([self._rows(numbers, part) for _, part in answers]))
+        batch = make_batch(torch.from_numpy(tokens), rules, labels)
+        if beside.rewards is None:
+            return batch
+        return dataclasses.replace(batch, rewards=torch.tensor([self._reward(number) for number in numbers]))
 
-    def _row(self, number: int, *, of_labels: bool = False) -> np.ndarray:
+    def _rows(self, numbers: Sequence[int], part: _Part) -> np.ndarray:
+        """Tokens or labels of samples. Raises DamagedFileError for one that the model does not know."""
+        rows = np.stack([self._row(number, part) for number in numbers])
+        lowest = IGNORED if "labels" in part else 0
+        if int(rows.max()) >= self.vocab_rows or int(rows.min()) < lowest:
+            row = int(np.argmax(((rows >= self.vocab_rows) | (rows < lowest)).any(axis=1)))
+            reader = self._order(self.blend.place(numbers[row])[0], part).reader
+            assert reader is not None  # else there would be no sample
+            raise DamagedFileError(
+                f"{bin_path(reader.prefix)}: holds token {int(rows[row].max())}, but the model has only "
+                f"{self.vocab_rows} rows: these shards are damaged, or were made with another tokenizer"
+            )
+        return rows
+
+    def _row(self, number: int, part: _Part) -> np.ndarray:
         """Tokens or labels of a sample, int64, shape (seq_length + 1,), cut or padded to that length as in NeoX."""
         source, sample = self.blend.place(number)
-        order = self.blend.sources[source]
-        reader = self.labels[source] if of_labels else order.reader
-        assert reader is not None  # else there would be no sample
-        row = np.full(order.seq_length + 1, IGNORED if of_labels else 0, dtype=np.int64)
+        order = self._order(source, part)
+        assert order.reader is not None  # else there would be no sample
+        row = np.full(order.seq_length + 1, IGNORED if "labels" in part else 0, dtype=np.int64)
         at = 0
         for span in order.spans(sample):
             length = min(span.length, len(row) - at)
-            row[at : at + length] = reader.get(span.document, span.offset, length)
+            row[at : at + length] = order.reader.get(span.document, span.offset, length)
             at += length
         return row
+
+    def _order(self, source: int, part: _Part) -> SampleOrder:
+        """A source's order for reading its tokens or a companion of them."""
+        order = self.blend.sources[source]
+        if part == "tokens":
+            return order
+        reader = getattr(self.companions[source], part)
+        return dataclasses.replace(order, reader=reader, sizes=reader.sizes)
+
+    def _reward(self, number: int) -> float:
+        """The reward of the document that a sample begins with."""
+        source, _ = self.blend.place(number)
+        rewards = self.companions[source].rewards
+        assert rewards is not None  # only asked where there are any
+        return float(rewards.get(self.blend.documents(number)[0])[0])
 
     def source_name(self, number: int) -> str:
         """The name of a sample's source."""
@@ -125,23 +162,26 @@ class Samples:
             parts.append(f"  sample {number}: {self.source_name(number)}, documents {', '.join(map(str, held))}")
             for document in held:
                 told = [str(names[source][document])] if document in names[source] else []
-                told.append(f"begins {shown(self._beginning(source, document, decode))}")
+                reader, rejected = self.blend.sources[source].reader, self.companions[source].rejected
+                told.append(f"begins {shown(_beginning(reader, document, decode))}")
+                if rejected is not None:
+                    told.append(f"rejected {shown(_beginning(rejected, document, decode))}")
                 parts.append(f"    document {document}: {', '.join(told)}")
         more = len(numbers) - limit
         return "\n".join(parts) + (f"\n  and {more} more samples" if more > 0 else "")
 
-    def _beginning(self, source: int, document: int, decode: Decode) -> str:
-        """The first words of a document."""
-        reader = self.blend.sources[source].reader
-        assert reader is not None  # an order of a blend is built from a reader
-        size = int(reader.sizes[document])
-        return decode(reader.get(document, 0, min(size, _SHOWN_TOKENS)).tolist())
+
+def _beginning(reader: IndexedReader | None, document: int, decode: Decode) -> str:
+    """The first words of a document."""
+    assert reader is not None  # an order of a blend is built from a reader
+    size = int(reader.sizes[document])
+    return decode(reader.get(document, 0, min(size, _SHOWN_TOKENS)).tolist())
 
 
 def _blend(
     settings: Settings,
     sources: tuple[WeightedPath, ...],
-    labels: tuple[IndexedReader | None, ...],
+    companions: tuple[Companions, ...],
     num_samples: int,
 ) -> Blend:
     config, weights = settings.config, [source.weight for source in sources]
@@ -153,20 +193,24 @@ def _blend(
     return Blend(
         sources=tuple(
             order_of_documents(
-                IndexedReader(source.prefix),
-                beside,
+                _texts(source, beside),
                 count,
                 config.seq_length,
                 config.seed,
                 settings.packing,
                 settings.allow_chopped,
             )
-            for source, beside, count in zip(sources, labels, counts, strict=True)
+            for source, beside, count in zip(sources, companions, counts, strict=True)
         ),
         weights=tuple(normalized_weights(weights)),
         source_index=source_index,
         sample_index=sample_index,
     )
+
+
+def _texts(source: WeightedPath, beside: Companions) -> list[tuple[IndexedReader, IndexedReader | None]]:
+    texts = [(IndexedReader(source.prefix), beside.labels)]
+    return texts if beside.rejected is None else [*texts, (beside.rejected, beside.rejected_labels)]
 
 
 def training_samples(settings: Settings, vocab_rows: int) -> Samples:
@@ -231,6 +275,11 @@ def _source_identity(source: WeightedPath) -> dict[str, Any]:
         "bytes": tokens.stat().st_size,
         "blocks": _hash_blocks(tokens),
         "labels": _hash_blocks(bin_path(source.labels)) if source.labels else None,
+        **{
+            name: _hash_blocks(bin_path(prefix))
+            for name in ("rewards", "rejected", "rejected_labels")
+            if (prefix := getattr(source, name))
+        },
     }
 
 

@@ -5,6 +5,7 @@ Letters in shapes: B samples, S positions.
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import dataclass
 
 import torch
@@ -22,30 +23,44 @@ class BatchRules:
 
 @dataclass(frozen=True, kw_only=True)
 class Batch:
-    """Samples of S + 1 tokens: the first S are read, the last S are to be said (or IGNORED)."""
+    """Samples of S + 1 tokens: the first S are read, the last S are to be said (or IGNORED).
+
+    Positions and mask are made by `to`, on the device: a mask is S / 8 times as large as its tokens, so that none waits
+    in memory while batches are drawn ahead.
+    """
 
     inputs: torch.Tensor  # (B, S)
     labels: torch.Tensor  # (B, S)
+    isolated_by: int | None = None  # the token that ends what attention can see
     positions: torch.Tensor | None = None  # (B, S)
     mask: torch.Tensor | None = None  # (B, 1, S, S), True where attention may look
+    rewards: torch.Tensor | None = None  # (B,), above 0 for a wanted answer, below for an unwanted one
 
     @property
     def num_counted(self) -> torch.Tensor:
         """Positions of each sample that count, shape (B,)."""
         return (self.labels != IGNORED).sum(dim=1)
 
+    def pinned(self) -> Batch:
+        """The same in memory that a GPU can fetch while the processor goes on."""
+        rewards = None if self.rewards is None else self.rewards.pin_memory()
+        return dataclasses.replace(
+            self, inputs=self.inputs.pin_memory(), labels=self.labels.pin_memory(), rewards=rewards
+        )
+
     def to(self, device: torch.device) -> Batch:
-        """The same on a device."""
-
-        def moved(tensor: torch.Tensor | None) -> torch.Tensor | None:
-            return None if tensor is None else tensor.to(device, non_blocking=True)
-
-        return Batch(
+        """The same on a device, with the positions and the mask of isolated documents."""
+        rewards = None if self.rewards is None else self.rewards.to(device, non_blocking=True)
+        moved = dataclasses.replace(
+            self,
             inputs=self.inputs.to(device, non_blocking=True),
             labels=self.labels.to(device, non_blocking=True),
-            positions=moved(self.positions),
-            mask=moved(self.mask),
+            rewards=rewards,
         )
+        if self.isolated_by is None:
+            return moved
+        positions, mask = isolated(moved.inputs, self.isolated_by)
+        return dataclasses.replace(moved, positions=positions, mask=mask)
 
 
 def make_batch(tokens: torch.Tensor, rules: BatchRules, labels: torch.Tensor | None = None) -> Batch:
@@ -56,10 +71,7 @@ def make_batch(tokens: torch.Tensor, rules: BatchRules, labels: torch.Tensor | N
         wanted = wanted.masked_fill(wanted < 0, IGNORED)
     if rules.masked_after is not None:
         wanted = wanted.masked_fill(inputs == rules.masked_after, IGNORED)
-    if rules.isolated_by is None:
-        return Batch(inputs=inputs, labels=wanted)
-    positions, mask = isolated(inputs, rules.isolated_by)
-    return Batch(inputs=inputs, labels=wanted, positions=positions, mask=mask)
+    return Batch(inputs=inputs, labels=wanted, isolated_by=rules.isolated_by)
 
 
 def isolated(inputs: torch.Tensor, eod: int) -> tuple[torch.Tensor, torch.Tensor]:

@@ -1,0 +1,1 @@
+"""Llama: its weights in and out, its layers in one process or in slices, and its loss."""
