@@ -1,6 +1,6 @@
-"""Does a long training grow? Memory and time of 10,000 steps of the embedded trainer, and of 100,000 batches drawn.
+"""Does a long training grow? Memory and time of 10,000 steps of the embedded trainer.
 
-    python benchmarks/endurance.py [--steps 10000] [--batches 100000] [--work FOLDER] [--json FILE]
+    python benchmarks/endurance.py [--steps 10000] [--work FOLDER] [--json FILE]
 
 Data are generated exercises, built by `python -m proof_pile.build`; the model has 2 layers of width 64.  `llemma train`
 runs with a validation every 250 steps and a checkpoint every 500, of which three are kept.  While it runs, its process
@@ -10,9 +10,8 @@ A window is a tenth of the run.  Its step time is the median of its steps as the
 step counts validations and checkpoints too, and hardly depends on what else the machine does.  Slopes are fitted by
 least squares over the windows but the first, in which caches fill.
 
-Then the batches of a planned run of so many steps are drawn as the trainer draws them, in this process and without a
-model.  What a training step waited for its data is the trainer's own figure.
-Linux only.  Printed: tables in Markdown.
+What its steps waited for their data is the trainer's own figure; benchmarks/train_loading.py draws without a model.
+Linux only.  Printed: a table in Markdown.
 """
 
 from __future__ import annotations
@@ -218,32 +217,6 @@ def _last_step(metrics: Path) -> int:
     return int(json.loads(lines[-1])["iteration"]) if len(lines) > 1 else 0
 
 
-# --------------------------------------------------------------------------------------------------- the batches
-
-
-def draw(run: Path, num_batches: int) -> tuple[list[Look], float]:
-    """Draws all batches of a planned run in this process: looks at it, and seconds taken."""
-    from llemma.train.data.batch import BatchRules
-    from llemma.train.data.loading import MicroBatches
-    from llemma.train.data.samples import training_samples
-    from llemma.train.places import find_stages
-    from llemma.train.settings import read_settings
-
-    settings = read_settings(find_stages(run)[0])
-    looks = []
-    every = max(1, num_batches // (NUM_WINDOWS * 20))
-    with MicroBatches(training_samples(settings, VOCAB), settings, BatchRules()) as data:
-        began = time.perf_counter()
-        for step in range(num_batches):
-            taken = data.take(step * settings.batch_size)
-            assert taken.batches[0].inputs.shape == (BATCH, SEQ_LENGTH)
-            if (step + 1) % every == 0:
-                found = look(os.getpid(), step + 1)
-                assert found is not None
-                looks.append(found)
-        return looks, time.perf_counter() - began
-
-
 def _call(module: str, *words: object) -> None:
     subprocess.run(
         [sys.executable, "-m", module, *map(str, words)],
@@ -254,10 +227,9 @@ def _call(module: str, *words: object) -> None:
 
 
 def main() -> int:
-    """Trains, draws, and prints both tables."""
+    """Trains, and prints the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--steps", type=int, default=10_000, help="of the training (%(default)s)")
-    parser.add_argument("--batches", type=int, default=100_000, help="drawn without training (%(default)s)")
     parser.add_argument("--work", type=Path, help="an empty folder that is kept (default: one that is removed)")
     parser.add_argument("--json", type=Path, help="the windows, and every look")
     args = parser.parse_args()
@@ -266,18 +238,13 @@ def main() -> int:
         work.mkdir(parents=True, exist_ok=True)
         mixture = build_data(work)
         looks, step_ms, record = train(plan(work, "training", args.steps, mixture))
-        trained = windows(looks, step_ms, args.steps)
-        batch_looks, seconds = draw(plan(work, "batches", args.batches, mixture), args.batches)
-    drawn = windows(batch_looks, [], args.batches)
+    trained = windows(looks, step_ms, args.steps)
     waited = record["goodput"]["data_wait_seconds"] / (sum(step_ms) / 1000)
     print(f"{machine()}\n\n{args.steps:,} steps of llemma train:\n\n{table(trained)}\n")
     print(f"waited for data: {100 * waited:.3f} % of the time of all steps\n")
-    print(f"{args.batches:,} batches of {BATCH} x {SEQ_LENGTH} tokens drawn: {args.batches / seconds:,.0f} a second\n")
-    print(table(drawn))
     if args.json:
-        facts: dict[str, Any] = {"machine": machine(), "waited_share": waited, "batches_per_s": args.batches / seconds}
-        for name, found, seen in (("training", trained, looks), ("batches", drawn, batch_looks)):
-            facts[name] = {"windows": [asdict(one) for one in found], "looks": [asdict(one) for one in seen]}
+        facts: dict[str, Any] = {"machine": machine(), "waited_share": waited}
+        facts |= {"windows": [asdict(one) for one in trained], "looks": [asdict(one) for one in looks]}
         write_json(args.json, facts)
     return 0
 

@@ -87,7 +87,7 @@ class Case:
     def ended(self, process: subprocess.Popen[str], wait_s: float = 600) -> Attempt:
         """Waits for a command's end; kept among the attempts."""
         out, err = process.communicate(timeout=wait_s)
-        self.attempts.append(Attempt(code=process.returncode, said=out + err))
+        self.attempts.append(Attempt(code=process.returncode, said=(out or "") + (err or "")))
         return self.attempts[-1]
 
     def reached(self, step: int, process: subprocess.Popen[str], above: int = -1) -> None:

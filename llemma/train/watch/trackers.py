@@ -106,7 +106,24 @@ class TensorBoard:
         self._writer.close()
 
 
-class Wandb:
+class _OpenRun:
+    """What wandb and trackio, which copies it, are told in the same words."""
+
+    _run: Any
+    _table: Any
+
+    def log(self, iteration: int, values: Mapping[str, float | str], samples: Sequence[GeneratedText]) -> None:
+        logged: dict[str, Any] = dict(values)
+        if samples:
+            rows = [[sample.prompt, _kind(sample), sample.text] for sample in samples]
+            logged["samples"] = self._table(columns=["prompt", "drawn", "text"], data=rows)
+        self._run.log(logged, step=iteration)
+
+    def close(self) -> None:
+        self._run.finish()
+
+
+class Wandb(_OpenRun):
     """A run at wandb's server, or with WANDB_MODE=offline under RUN/wandb."""
 
     def __init__(self, run: TrackedRun) -> None:
@@ -127,18 +144,8 @@ class Wandb:
         offline = f"wandb sync {self._run.dir}".removesuffix("/files")
         self.place = offline if self._run.offline else str(self._run.url)
 
-    def log(self, iteration: int, values: Mapping[str, float | str], samples: Sequence[GeneratedText]) -> None:
-        logged: dict[str, Any] = dict(values)
-        if samples:
-            rows = [[sample.prompt, _kind(sample), sample.text] for sample in samples]
-            logged["samples"] = self._table(columns=["prompt", "drawn", "text"], data=rows)
-        self._run.log(logged, step=iteration)
 
-    def close(self) -> None:
-        self._run.finish()
-
-
-class Trackio:
+class Trackio(_OpenRun):
     """A run in trackio's own folder, or wherever TRACKIO_SPACE_ID or TRACKIO_SERVER_URL say."""
 
     def __init__(self, run: TrackedRun) -> None:
@@ -150,16 +157,6 @@ class Trackio:
         self._run = trackio.init(
             project, name=run.title, group=run.group, config=dict(run.config), resume="allow", embed=False
         )
-
-    def log(self, iteration: int, values: Mapping[str, float | str], samples: Sequence[GeneratedText]) -> None:
-        logged: dict[str, Any] = dict(values)
-        if samples:
-            rows = [[sample.prompt, _kind(sample), sample.text] for sample in samples]
-            logged["samples"] = self._table(columns=["prompt", "drawn", "text"], data=rows)
-        self._run.log(logged, step=iteration)
-
-    def close(self) -> None:
-        self._run.finish()
 
 
 OPENERS: dict[TrackerName, Callable[[TrackedRun], Tracker]] = {
