@@ -131,12 +131,12 @@ def test_a_process_that_is_lost_hangs_or_is_told_to_stop_ends_the_others_with_a_
         assert "of 2 processes, number 1 (the first is 0) ended by signal SIGKILL, and the others with it" in said
         assert f"stands in {run}/train/processes" in said and "goes on from the newest one" in said
         assert all_ended(processes)
-    with started(run, "--hang-timeout", "3") as (command, processes):
+    with started(run, "--hang-timeout", "15") as (command, processes):
         os.kill(processes[1], signal.SIGSTOP)
         _, said = command.communicate(timeout=60)
         assert command.returncode == 1
         assert "of 2 processes, number 1 (the first is 0) hung and had to be ended by force" in said
-        assert "Timeout (0:00:03)!" in (run / "train/processes/process-0.log").read_text()
+        assert "Timeout (0:00:15)!" in (run / "train/processes/process-0.log").read_text()
         assert all_ended(processes)
     with started(run) as (command, processes):
         command.kill()
