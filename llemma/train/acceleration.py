@@ -41,8 +41,9 @@ class Acceleration:
         if budget is not None:
             from llemma.train.model.recomputation import plan_recomputation
 
-            modes = plan_recomputation(config, budget, grid.tensor_size)
-            modes = grid.from_first(modes)  # tensor-parallel processes compute the same things again, together
+            room = budget
+            # One plan for all: tensor-parallel processes compute the same things again, together.
+            modes = grid.from_first(lambda: plan_recomputation(config, room, grid.tensor_size))
             model.recompute(modes)
             if grid.is_first and set(modes) != {"none"}:
                 told = ", ".join(f"{modes.count(mode)} {mode}" for mode in ("none", "selective", "full"))

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from llemma.core.errors import InputError, MissingPackageError
-from llemma.train.acceleration import add_acceleration_arguments, read_acceleration
+from llemma.train.acceleration import Acceleration, add_acceleration_arguments, read_acceleration
 from llemma.train.places import StagePlaces, export_folder, find_stages, only_trainer, stage_before
 from llemma.train.processes import Membership, as_member, chosen_layout, membership, run_together
 from llemma.train.watch.options import Watching, add_watch_arguments, read_watch_arguments
@@ -90,7 +90,7 @@ def run(args: argparse.Namespace) -> int:
 
     checked = check_run(stages)
     watching = read_watch_arguments(args)
-    read_acceleration(args)
+    acceleration = read_acceleration(args)
     prepare_processor()
     try:
         import safetensors  # noqa: F401
@@ -108,16 +108,17 @@ def run(args: argparse.Namespace) -> int:
         check_deepspeed(checked.settings, device)
     member = membership()
     if member is not None:
-        return as_member(member, lambda: _train(args, checked, watching, device, tensor, member))
+        return as_member(member, lambda: _train(args, checked, watching, acceleration, device, tensor, member))
     if size > 1:
         return run_together(args.run, args.words, size, has_threads=args.threads is not None)
-    return _train(args, checked, watching, device)
+    return _train(args, checked, watching, acceleration, device)
 
 
 def _train(
     args: argparse.Namespace,
     checked: CheckedRun,
     watching: Watching,
+    acceleration: Acceleration,
     kind: str,
     tensor: int = 1,
     member: Membership | None = None,
@@ -156,7 +157,7 @@ def _train(
                     engine=args.zero,
                     log=member.log if member is not None else None,
                     watching=watching,
-                    acceleration=read_acceleration(args),
+                    acceleration=acceleration,
                 )
                 if grid.is_first:
                     _print_outcome(stage, outcome.state, outcome.iteration, outcome.tokens_per_s)

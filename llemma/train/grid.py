@@ -7,7 +7,7 @@ the ranks by every process for itself, so that all of them find the same to the 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, TypeVar
@@ -77,11 +77,11 @@ class Grid:
         dist.all_gather_object(everyone, facts)
         return everyone
 
-    def from_first(self, value: Value) -> Value:
-        """The first process's value, in all of them."""
+    def from_first(self, find: Callable[[], Value]) -> Value:
+        """What the first process finds, in all of them; the others do not look."""
         if self.size == 1:
-            return value
-        held: list[Any] = [value]
+            return find()
+        held: list[Any] = [find() if self.is_first else None]
         dist.broadcast_object_list(held, src=0, device=_device())
         return held[0]  # type: ignore[no-any-return]
 

@@ -68,7 +68,7 @@ def train_stage(
     `previous` is the stage that it begins with, where it begins with one. Every process of the grid calls this; the
     first one writes all files, and what it reads decides for all. `log` takes what the watchdog has to say.
     """
-    found = grid.from_first(find_checkpoint(places.checkpoints) if grid.is_first else None)
+    found = grid.from_first(lambda: find_checkpoint(places.checkpoints))
     for fault in found.passed_over if found else ():
         _log.warning("%s: this checkpoint is passed over for the one before", fault)
     fingerprint = data_fingerprint(settings)
@@ -199,9 +199,7 @@ def _train(run: StageRun, should_stop: Callable[[], bool]) -> StageOutcome:
             # Alone, a process ends before its next step; of several, all learn of it in a step.
             if run.is_stop_wanted or (run.grid.size == 1 and should_stop()):
                 save(run)
-                run.watch.note_work("writing the checkpoint")
-                run.writer.wait()
-                run.watch.note_work("")
+                _wait_for_checkpoint(run)
                 return _outcome(run, "stopped")
             before = run.iteration
             make_step(run, is_stop_wanted=should_stop())
@@ -212,12 +210,16 @@ def _train(run: StageRun, should_stop: Callable[[], bool]) -> StageOutcome:
             run.watch.sample(run.model, run.iteration)
             if settings.is_saved(run.iteration):
                 save(run)
-        run.watch.note_work("writing the checkpoint")
-        run.writer.wait()
-        run.watch.note_work("")
+        _wait_for_checkpoint(run)
     if run.grid.is_first:
         _record(run)
     return _outcome(run, "finished")
+
+
+def _wait_for_checkpoint(run: StageRun) -> None:
+    run.watch.note_work("writing the checkpoint")
+    run.writer.wait()
+    run.watch.note_work("")
 
 
 def _record(run: StageRun) -> None:

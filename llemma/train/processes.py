@@ -6,7 +6,6 @@ what they have to say into files, which are shown where one of them fails. If on
 
 from __future__ import annotations
 
-import contextlib
 import ctypes
 import os
 import shutil
@@ -16,13 +15,13 @@ import sys
 import tempfile
 import time
 import traceback
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from types import FrameType
 
 from llemma.core.errors import InputError, LlemmaError, WorkError
 from llemma.neox.config import NeoxConfig
+from llemma.train.signals import signals_handled
 
 _RANK, _SIZE, _MEETING, _PARENT = "LLEMMA_RANK", "LLEMMA_PROCESSES", "LLEMMA_MEETING", "LLEMMA_PARENT"
 _LOST = 70  # exit code of a process that failed without a word for people: its log says how (EX_SOFTWARE)
@@ -31,7 +30,6 @@ _GRACE_S = 60.0
 _GRACE_AFTER_HANG_S = 3.0  # their watchdogs are as old as its own
 _POLL_S = 0.05
 _SHOWN_LINES = 12
-_PASSED_ON = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1)
 _PR_SET_PDEATHSIG = 1  # linux/prctl.h
 
 
@@ -91,7 +89,7 @@ def run_together(run: Path, words: Sequence[str], size: int, *, has_threads: boo
     try:
         processes = [_start(rank, size, meeting, words, has_threads=has_threads) for rank in range(size)]
         try:
-            with _passing_signals(processes):
+            with signals_handled(lambda number, _frame: _pass_on(processes, number)):
                 first = _first_failed(processes)
                 if first is None:
                     return 0
@@ -206,22 +204,10 @@ def _last_words(meeting: Path, rank: int) -> list[str]:
     return lines[threads[-1] :][:_SHOWN_LINES] if threads else lines[-_SHOWN_LINES:]
 
 
-@contextlib.contextmanager
-def _passing_signals(processes: Sequence[subprocess.Popen[bytes]]) -> Iterator[None]:
-    def pass_on(number: int, _frame: FrameType | None) -> None:
-        for process in processes:
-            if process.poll() is None:
-                process.send_signal(number)
-
-    before = {number: signal.getsignal(number) for number in _PASSED_ON}
-    heard = [number for number in _PASSED_ON if before[number] not in (signal.SIG_IGN, None)]
-    for number in heard:
-        signal.signal(number, pass_on)
-    try:
-        yield
-    finally:
-        for number in heard:
-            signal.signal(number, before[number])
+def _pass_on(processes: Sequence[subprocess.Popen[bytes]], number: int) -> None:
+    for process in processes:
+        if process.poll() is None:
+            process.send_signal(number)
 
 
 def chosen_layout(

@@ -6,7 +6,7 @@ import contextlib
 import os
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from types import FrameType
 
@@ -57,12 +57,19 @@ def stop_requested() -> Iterator[StopRequest]:
     if threading.current_thread() is not threading.main_thread():  # Python delivers signals to the main thread alone
         yield request
         return
+    with signals_handled(remember):
+        yield request
+
+
+@contextlib.contextmanager
+def signals_handled(handler: Callable[[int, FrameType | None], None]) -> Iterator[None]:
+    """Hands the signals that ask for an end to a function for a while; those that our caller ignores stay ignored."""
     before = {number: signal.getsignal(number) for number in _SIGNALS}
     heard = [number for number in _SIGNALS if before[number] not in (signal.SIG_IGN, None)]
     for number in heard:
-        signal.signal(number, remember)
+        signal.signal(number, handler)
     try:
-        yield request
+        yield
     finally:
         for number in heard:
             signal.signal(number, before[number])

@@ -231,10 +231,9 @@ def go_back(run: StageRun, verdict: Verdict) -> bool:
     """
     run.writer.wait()
     at, first = run.iteration, run.iteration - run.guard.num_in_a_row
-    found = None
-    if run.grid.is_first:
-        found = earlier_checkpoint(run.places.checkpoints, first, run.guard.policy.rollback_checkpoints)
-    found = run.grid.from_first(found)
+    found = run.grid.from_first(
+        lambda: earlier_checkpoint(run.places.checkpoints, first, run.guard.policy.rollback_checkpoints)
+    )
     if found is None:
         return False
     step, folder = found

@@ -39,7 +39,7 @@ class Start:
         if plan.start == "hf":
             folder = Path(plan.init_from or "")
         else:
-            folder = self._grid.from_first(self._checkpoint() if self._grid.is_first else Path())
+            folder = self._grid.from_first(self._checkpoint)
         check_model_folder(folder, self._settings, any_rope_base=plan.start == "stage")
         return folder
 
